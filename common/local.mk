@@ -1,0 +1,11 @@
+# common: no knowledge of VHDX, of devices or of FUSE.
+noinst_LIBRARIES += libcommon.a
+libcommon_a_SOURCES = \
+	common/bytes.h \
+	common/cleanup.h \
+	common/crc32c.c common/crc32c.h \
+	common/extent.c common/extent.h \
+	common/guid.c common/guid.h \
+	common/io.c common/io.h \
+	common/units.c common/units.h
+libcommon_a_CFLAGS = $(AM_CFLAGS) $(UUID_CFLAGS)

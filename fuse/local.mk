@@ -1,0 +1,1 @@
+# vhdxfs: the daemon.
