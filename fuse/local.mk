@@ -1,1 +1,34 @@
+# libdaemon: all of vhdxfs but the two files that talk to libfuse, so that tests can link it.
+noinst_LIBRARIES += libdaemon.a
+libdaemon_a_SOURCES = \
+	fuse/backing.c fuse/backing.h \
+	fuse/bat.c fuse/bat.h \
+	fuse/claim.c fuse/claim.h \
+	fuse/daemon.c fuse/daemon.h \
+	fuse/datapath.c fuse/datapath.h \
+	fuse/failure.c fuse/failure.h \
+	fuse/firewall.c fuse/firewall.h \
+	fuse/holders.c fuse/holders.h \
+	fuse/log.c fuse/log.h \
+	fuse/mountpoint.c fuse/mountpoint.h \
+	fuse/options.c fuse/options.h \
+	fuse/probe.c fuse/probe.h \
+	fuse/safety.c fuse/safety.h \
+	fuse/session.c fuse/session.h \
+	fuse/source.c fuse/source.h \
+	fuse/store.c fuse/store.h \
+	fuse/store_dir.c fuse/store_dir.h \
+	fuse/store_file.c fuse/store_file.h
+libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS)
+daemon_libs = libdaemon.a libvhdxgen.a libcommon.a \
+	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS)
+
 # vhdxfs: the daemon.
+sbin_PROGRAMS += fuse/vhdxfs
+fuse_vhdxfs_SOURCES = \
+	fuse/fuse_api.h \
+	fuse/main.c \
+	fuse/operations.c fuse/operations.h
+fuse_vhdxfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
+fuse_vhdxfs_LDADD = $(daemon_libs) $(FUSE_LIBS)
+dist_man_MANS += man/vhdxfs.8

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/backing.h"
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The most that one read-modify-write or one write of zeros takes at a time. */
+#define BOUNCE_SIZE (1024 * 1024)
+
+/*
+ * Two buffers a thread: one for the caller (backing_thread_buffer), one for bouncing.
+ * They grow to what was needed and live as long as the thread.
+ */
+enum {
+    BUFFER_CALLER,
+    BUFFER_BOUNCE,
+    BUFFERS
+};
+struct thread_buffers {
+    void *data[BUFFERS];
+    size_t size[BUFFERS];
+};
+static pthread_key_t buffers_key;
+static pthread_once_t buffers_once = PTHREAD_ONCE_INIT;
+
+static void free_buffers(void *p)
+{
+    struct thread_buffers *buffers = p;
+
+    for (int i = 0; i < BUFFERS; i++)
+        free(buffers->data[i]);
+    free(buffers);
+}
+
+static void make_buffers_key(void)
+{
+    if (pthread_key_create(&buffers_key, free_buffers) != 0)
+        abort();
+}
+
+static void *thread_buffer(int which, size_t size)
+{
+    struct thread_buffers *buffers;
+
+    pthread_once(&buffers_once, make_buffers_key);
+    buffers = pthread_getspecific(buffers_key);
+    if (!buffers) {
+        buffers = calloc(1, sizeof(*buffers));
+        if (!buffers || pthread_setspecific(buffers_key, buffers) != 0) {
+            free(buffers);
+            return NULL;
+        }
+    }
+    if (buffers->size[which] < size) {
+        void *larger;
+
+        if (posix_memalign(&larger, BACKING_MEMORY_ALIGN, round_up(size, BACKING_MEMORY_ALIGN)))
+            return NULL;
+        free(buffers->data[which]);
+        buffers->data[which] = larger;
+        buffers->size[which] = size;
+    }
+    return buffers->data[which];
+}
+
+void *backing_thread_buffer(size_t size)
+{
+    return thread_buffer(BUFFER_CALLER, size);
+}
+
+int backing_init(struct backing *b, int fd, bool is_block, bool direct, uint32_t align,
+                 uint64_t size)
+{
+    *b =
+        (struct backing){.fd = fd, .is_block = is_block, .align = direct ? align : 1, .size = size};
+    return -pthread_rwlock_init(&b->edges, NULL);
+}
+
+void backing_close(struct backing *b)
+{
+    close_fd(&b->fd);
+    pthread_rwlock_destroy(&b->edges);
+}
+
+/* Whether the kernel takes this as direct I/O without our help. */
+static bool is_aligned(const struct backing *b, const void *data, size_t length, uint64_t offset)
+{
+    return b->align == 1 ||
+           ((uintptr_t)data % BACKING_MEMORY_ALIGN == 0 && (offset | length) % b->align == 0);
+}
+
+int backing_read(struct backing *b, void *data, size_t length, uint64_t offset)
+{
+    uint8_t *out = data;
+
+    if (is_aligned(b, data, length, offset))
+        return pread_full(b->fd, data, length, offset);
+    while (length > 0) {
+        uint64_t start = round_down(offset, b->align);
+        size_t skip = (size_t)(offset - start), n = (size_t)min_u64(length, BOUNCE_SIZE - skip);
+        void *bounce = thread_buffer(BUFFER_BOUNCE, BOUNCE_SIZE);
+        int err;
+
+        if (!bounce)
+            return -ENOMEM;
+        err = pread_full(b->fd, bounce, (size_t)round_up(skip + n, b->align), start);
+        if (err)
+            return err;
+        memcpy(out, (uint8_t *)bounce + skip, n);
+        out += n;
+        offset += n;
+        length -= n;
+    }
+    return 0;
+}
+
+/*
+ * Writes LENGTH bytes, at most BOUNCE_SIZE less one unit, through the bounce buffer: zeros
+ * if DATA is NULL. Where an edge is not aligned, the unit it lies in is read first,
+ * and nobody else may write meanwhile.
+ */
+static int write_bounced(struct backing *b, const void *data, size_t length, uint64_t offset)
+{
+    uint64_t start = round_down(offset, b->align);
+    size_t skip = (size_t)(offset - start);
+    size_t span = (size_t)round_up(skip + length, b->align);
+    bool edges = skip || span != length;
+    uint8_t *bounce = thread_buffer(BUFFER_BOUNCE, BOUNCE_SIZE);
+    int err = 0;
+
+    if (!bounce)
+        return -ENOMEM;
+    if (edges)
+        pthread_rwlock_wrlock(&b->edges);
+    else
+        pthread_rwlock_rdlock(&b->edges);
+    if (skip)
+        err = pread_full(b->fd, bounce, b->align, start);
+    if (!err && span > skip + length && (span > b->align || !skip))
+        err = pread_full(b->fd, bounce + span - b->align, b->align, start + span - b->align);
+    if (!err) {
+        if (data)
+            memcpy(bounce + skip, data, length);
+        else
+            memset(bounce + skip, 0, length);
+        err = pwrite_full(b->fd, bounce, span, start);
+    }
+    pthread_rwlock_unlock(&b->edges);
+    return err;
+}
+
+int backing_write(struct backing *b, const void *data, size_t length, uint64_t offset)
+{
+    const uint8_t *in = data;
+    int err;
+
+    if (is_aligned(b, data, length, offset)) {
+        pthread_rwlock_rdlock(&b->edges);
+        err = pwrite_full(b->fd, data, length, offset);
+        pthread_rwlock_unlock(&b->edges);
+        return err;
+    }
+    while (length > 0) {
+        size_t room = BOUNCE_SIZE - (size_t)(offset % b->align);
+        size_t n = (size_t)min_u64(length, room);
+
+        err = write_bounced(b, in, n, offset);
+        if (err)
+            return err;
+        in += n;
+        offset += n;
+        length -= n;
+    }
+    return 0;
+}
+
+static int write_zeros(struct backing *b, uint64_t offset, uint64_t length)
+{
+    while (length > 0) {
+        size_t n = (size_t)min_u64(length, BOUNCE_SIZE - offset % b->align);
+        int err = write_bounced(b, NULL, n, offset);
+
+        if (err)
+            return err;
+        offset += n;
+        length -= n;
+    }
+    return 0;
+}
+
+static bool unsupported(int err)
+{
+    return err == -EOPNOTSUPP || err == -ENOSYS || err == -EINVAL;
+}
+
+/* One fallocate(2), remembered in *NEVER when the device cannot do it. */
+static int try_fallocate(struct backing *b, int mode, atomic_bool *never, uint64_t offset,
+                         uint64_t length)
+{
+    int err = 0;
+
+    if (atomic_load(never))
+        return -EOPNOTSUPP;
+    pthread_rwlock_rdlock(&b->edges);
+    while (fallocate(b->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) < 0) {
+        err = -errno;
+        if (err != -EINTR)
+            break;
+        err = 0;
+    }
+    pthread_rwlock_unlock(&b->edges);
+    if (unsupported(err)) {
+        atomic_store(never, true);
+        err = -EOPNOTSUPP;
+    }
+    return err;
+}
+
+/*
+ * Zeros whole units of the device. For block devices Linux maps PUNCH_HOLE to an unmapping
+ * write-zeroes that fails where it could not promise zeros, and ZERO_RANGE to a write-zeroes
+ * that falls back to writing them; a plain discard promises nothing, so it is never used.
+ */
+static int zero_aligned(struct backing *b, uint64_t offset, uint64_t length, bool discard)
+{
+    int err = -EOPNOTSUPP;
+
+    if (discard && !b->no_discard)
+        err = try_fallocate(b, FALLOC_FL_PUNCH_HOLE, &b->no_punch, offset, length);
+    if (err == -EOPNOTSUPP)
+        err = try_fallocate(b, FALLOC_FL_ZERO_RANGE, &b->no_zero_range, offset, length);
+    if (err == -EOPNOTSUPP)
+        err = write_zeros(b, offset, length);
+    return err;
+}
+
+int backing_zero(struct backing *b, uint64_t offset, uint64_t length, bool discard)
+{
+    /* 4096 also where direct I/O takes less: a physical sector is not torn for nothing. */
+    uint64_t unit = BACKING_MEMORY_ALIGN;
+    uint64_t end = offset + length, first = round_up(offset, unit), last = round_down(end, unit);
+    int err;
+
+    if (first >= last)
+        return write_zeros(b, offset, length);
+    err = write_zeros(b, offset, first - offset);
+    if (!err)
+        err = zero_aligned(b, first, last - first, discard);
+    if (!err)
+        err = write_zeros(b, last, end - last);
+    return err;
+}
+
+int backing_flush(struct backing *b)
+{
+    int err = atomic_load(&b->lost);
+
+    if (!err && fdatasync(b->fd) < 0)
+        err = -errno;
+    /* The kernel forgets the pages it could not write: a later flush would lie. */
+    if (err && b->align == 1)
+        atomic_store(&b->lost, err);
+    return err;
+}

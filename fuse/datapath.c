@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/datapath.h"
+
+#include "fuse/bat.h"
+#include "fuse/firewall.h"
+#include "fuse/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* The part of a request that lies in one extent. */
+struct piece {
+    enum extent_kind kind;
+    uint64_t backing; /* offset behind the extent */
+    uint64_t offset;  /* in the virtual file */
+    uint64_t length;
+};
+
+/* The piece that starts at AT and ends at END at the latest; the range lies inside the file. */
+static struct piece next_piece(const struct extent_map *map, uint64_t at, uint64_t end)
+{
+    const struct extent *e = extent_map_find(map, at);
+    uint64_t skip = at - e->offset;
+
+    return (struct piece){
+        .kind = e->kind,
+        .backing = e->kind == EXTENT_ZERO ? 0 : e->backing + skip,
+        .offset = at,
+        .length = min_u64(e->length - skip, end - at),
+    };
+}
+
+static int read_piece(struct datapath *path, const struct piece *p, uint8_t *out)
+{
+    switch (p->kind) {
+    case EXTENT_DEVICE:
+        return backing_read(path->backing, out, p->length, p->backing);
+    case EXTENT_META:
+        store_read(path->store, out, p->length, p->backing);
+        return 0;
+    case EXTENT_BAT:
+        vhdx_bat_read(path->layout, p->backing, out, p->length);
+        return 0;
+    case EXTENT_ZERO:
+        memset(out, 0, p->length);
+        return 0;
+    }
+    return -EIO;
+}
+
+int datapath_read(struct datapath *path, void *data, size_t length, uint64_t offset)
+{
+    uint64_t end = offset + length;
+    uint8_t *out = data;
+    int err = 0;
+
+    for (struct piece p; !err && offset < end; offset += p.length, out += p.length) {
+        p = next_piece(path->map, offset, end);
+        err = read_piece(path, &p, out);
+        if (err)
+            log_error("read of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", p.length,
+                      p.backing, extent_kind_name(p.kind), strerror(-err));
+    }
+    return err;
+}
+
+/* Reads the guarded bytes at AT of the disk, and lays the write over a copy of them. */
+static int overlay(struct datapath *path, uint64_t at, size_t size, const uint8_t *data,
+                   uint64_t offset, uint64_t length, uint8_t *before, uint8_t *after)
+{
+    uint64_t from = offset > at ? offset : at, to = min_u64(offset + length, at + size);
+    int err = backing_read(path->backing, before, size, at);
+
+    if (err)
+        return err;
+    memcpy(after, before, size);
+    if (data)
+        memcpy(after + (from - at), data + (from - offset), to - from);
+    else
+        memset(after + (from - at), 0, to - from);
+    return 0;
+}
+
+/*
+ * Judges a write of DATA (zeros if NULL) to the disk. The head of a disk smaller than
+ * FIREWALL_HEAD is no ext4's; it is left alone.
+ */
+static int pass_firewall(struct datapath *path, const uint8_t *data, uint64_t offset,
+                         uint64_t length)
+{
+    uint8_t before[FIREWALL_HEAD], after[FIREWALL_HEAD];
+    uint64_t disk = path->layout->disk_size;
+    uint32_t sector = path->layout->logical_sector;
+    const char *what = NULL;
+    int err = 0;
+
+    if (path->no_firewall || disk < 2 * FIREWALL_HEAD ||
+        !firewall_concerns(disk, sector, offset, length))
+        return 0;
+    if (offset < FIREWALL_HEAD) {
+        err = overlay(path, 0, FIREWALL_HEAD, data, offset, length, before, after);
+        if (!err)
+            what = firewall_judge_head(before, after, offset,
+                                       min_u64(offset + length, FIREWALL_HEAD), sector);
+    }
+    if (!err && !what && offset + length > disk - sector) {
+        err = overlay(path, disk - sector, sector, data, offset, length, before, after);
+        if (!err)
+            what = firewall_judge_tail(after, disk / sector - 1);
+    }
+    if (!what)
+        return err;
+    log_error("refused a write of %" PRIu64 " bytes at byte %" PRIu64
+              " of the disk: it would %s; whoever means it mounts with -o nofirewall",
+              length, offset, what);
+    return -EIO;
+}
+
+/* Judges what one BAT entry asks for; in *ASKED, unless it is refused. */
+static int judge_entry(struct datapath *path, uint64_t index, uint64_t value,
+                       struct bat_request *asked)
+{
+    int err = bat_interpret(path->layout, index, value, asked);
+
+    if (err)
+        log_error("refused to set BAT entry %" PRIu64 " to 0x%" PRIx64
+                  ": the blocks of this file cannot be moved or freed (it is 0x%" PRIx64 ")",
+                  index, value, vhdx_bat_entry(path->layout, index));
+    else if (asked->length)
+        err = pass_firewall(path, NULL, asked->offset, asked->length);
+    return err;
+}
+
+static int judge_bat(struct datapath *path, const uint8_t *data, const struct piece *p)
+{
+    uint64_t first = p->backing / 8, last = (p->backing + p->length - 1) / 8;
+    int err = 0;
+
+    for (uint64_t i = first; !err && i <= last; i++) {
+        struct bat_request asked;
+
+        err =
+            judge_entry(path, i, bat_overlay(path->layout, i, data, p->backing, p->length), &asked);
+    }
+    return err;
+}
+
+/* Does what the entries ask for. They were judged before. */
+static int write_bat(struct datapath *path, const uint8_t *data, const struct piece *p)
+{
+    uint64_t first = p->backing / 8, last = (p->backing + p->length - 1) / 8;
+    int err = 0;
+
+    for (uint64_t i = first; !err && i <= last; i++) {
+        struct bat_request asked;
+
+        err = bat_interpret(path->layout, i,
+                            bat_overlay(path->layout, i, data, p->backing, p->length), &asked);
+        if (!err && asked.length)
+            err = backing_zero(path->backing, asked.offset, asked.length, asked.discard);
+    }
+    return err;
+}
+
+static int judge_write(struct datapath *path, const uint8_t *data, uint64_t offset, uint64_t end)
+{
+    int err = 0;
+
+    for (struct piece p; !err && offset < end; offset += p.length, data += p.length) {
+        p = next_piece(path->map, offset, end);
+        if (p.kind == EXTENT_BAT)
+            err = judge_bat(path, data, &p);
+        else if (p.kind == EXTENT_DEVICE)
+            err = pass_firewall(path, data, p.backing, p.length);
+    }
+    return err;
+}
+
+static int write_piece(struct datapath *path, const struct piece *p, const uint8_t *in)
+{
+    switch (p->kind) {
+    case EXTENT_DEVICE:
+        return backing_write(path->backing, in, p->length, p->backing);
+    case EXTENT_META:
+        return store_write(path->store, in, p->length, p->backing);
+    case EXTENT_BAT:
+        return write_bat(path, in, p);
+    case EXTENT_ZERO:
+        return 0; /* the pad behind the disk: not a part of it, so nobody reads it */
+    }
+    return -EIO;
+}
+
+static int write_pieces(struct datapath *path, const uint8_t *in, uint64_t offset, uint64_t end)
+{
+    int err = 0;
+
+    for (struct piece p; !err && offset < end; offset += p.length, in += p.length) {
+        p = next_piece(path->map, offset, end);
+        err = write_piece(path, &p, in);
+        if (err)
+            log_error("write of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", p.length,
+                      p.backing, extent_kind_name(p.kind), strerror(-err));
+    }
+    return err;
+}
+
+/* Whether a request can be judged only while no other of its kind changes the same bytes. */
+static bool needs_guard(const struct datapath *path, uint64_t offset, uint64_t length)
+{
+    uint64_t payload = path->layout->payload_offset, disk = path->layout->disk_size;
+
+    if (offset < payload) /* metadata, perhaps BAT entries that ask for zeros */
+        return offset + length > VHDX_BAT_AT;
+    offset -= payload;
+    return firewall_concerns(disk, path->layout->logical_sector, offset, length);
+}
+
+int datapath_write(struct datapath *path, const void *data, size_t length, uint64_t offset)
+{
+    bool guarded = needs_guard(path, offset, length);
+    int err = 0;
+
+    if (path->read_only)
+        return -EROFS;
+    if (!guarded)
+        return write_pieces(path, data, offset, offset + length);
+    pthread_mutex_lock(&path->guard);
+    err = judge_write(path, data, offset, offset + length);
+    if (!err)
+        err = write_pieces(path, data, offset, offset + length);
+    pthread_mutex_unlock(&path->guard);
+    return err;
+}
+
+static int zero_disk(struct datapath *path, uint64_t offset, uint64_t length, bool discard)
+{
+    bool guarded =
+        firewall_concerns(path->layout->disk_size, path->layout->logical_sector, offset, length);
+    int err = 0;
+
+    if (guarded) {
+        pthread_mutex_lock(&path->guard);
+        err = pass_firewall(path, NULL, offset, length);
+    }
+    if (!err)
+        err = backing_zero(path->backing, offset, length, discard);
+    if (guarded)
+        pthread_mutex_unlock(&path->guard);
+    return err;
+}
+
+int datapath_zero(struct datapath *path, uint64_t offset, uint64_t length, bool discard)
+{
+    uint64_t end = offset + length;
+    int err = 0;
+
+    if (path->read_only)
+        return -EROFS;
+    if (length && offset < path->layout->payload_offset)
+        return -EOPNOTSUPP;
+    for (struct piece p; !err && offset < end; offset += p.length) {
+        p = next_piece(path->map, offset, end);
+        if (p.kind != EXTENT_DEVICE)
+            continue; /* the pad is zeros already */
+        err = zero_disk(path, p.backing, p.length, discard);
+        if (err)
+            log_error("zeroing of %" PRIu64 " bytes at %" PRIu64 " of the device failed: %s",
+                      p.length, p.backing, strerror(-err));
+    }
+    return err;
+}
+
+int datapath_flush(struct datapath *path)
+{
+    int err = path->read_only ? 0 : backing_flush(path->backing);
+
+    if (err)
+        log_error("flush of the device failed: %s; the client was told", strerror(-err));
+    return err ? err : store_flush(path->store);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The data path: a request on the virtual file, an extent map, and one switch on the kind.
+ *
+ * Offsets and lengths are in bytes of the virtual file and lie inside it. Everything
+ * may be called from any thread. A write is judged as a whole before any of it is done:
+ * what BAT entries it would set (only the identity, or states that ask for zeros), and whether the
+ * firewall lets it pass. All functions return 0 or -errno.
+ */
+#ifndef FUSE_DATAPATH_H
+#define FUSE_DATAPATH_H
+
+#include "common/extent.h"
+#include "fuse/backing.h"
+#include "fuse/store.h"
+#include "vhdxgen/layout.h"
+
+struct datapath {
+    const struct vhdx_layout *layout;
+    const struct extent_map *map;
+    struct backing *backing;
+    struct store *store;
+    bool read_only;
+    bool no_firewall;
+    pthread_mutex_t guard; /* serializes writes that the firewall looks at */
+};
+
+int datapath_read(struct datapath *path, void *data, size_t length, uint64_t offset);
+int datapath_write(struct datapath *path, const void *data, size_t length, uint64_t offset);
+
+/*
+ * Makes the range read as zeros. -EOPNOTSUPP, with nothing done, when it touches
+ * metadata or BAT: those have no blocks to give back.
+ */
+int datapath_zero(struct datapath *path, uint64_t offset, uint64_t length, bool discard);
+
+/* The device first, then the state: see store.h. */
+int datapath_flush(struct datapath *path);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vhdxfs: from the command line to a served file, and back. */
+#include "config.h"
+
+#include "common/cleanup.h"
+#include "fuse/daemon.h"
+#include "fuse/log.h"
+#include "fuse/mountpoint.h"
+#include "fuse/operations.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Threads that serve requests, at the most. They start when they are needed. */
+#define MAX_THREADS 16
+
+static void forward_fuse_log(enum fuse_log_level level, const char *format, va_list args)
+{
+    char line[512];
+
+    vsnprintf(line, sizeof(line), format, args);
+    line[strcspn(line, "\n")] = '\0';
+    log_message((int)level, "libfuse: %s", line);
+}
+
+/* The options libfuse and the kernel see, escaped where they come from the user. */
+static int fuse_arguments(struct fuse_args *args, const struct options *o, const char *device)
+{
+    cleanup_free char *fsname = NULL, *list = NULL;
+    int bad = 0;
+
+    if (asprintf(&fsname, "fsname=%s", o->fsname ? o->fsname : device) < 0)
+        return -ENOMEM;
+    bad |= fuse_opt_add_opt_escaped(&list, fsname);
+    bad |= fuse_opt_add_opt(&list, "subtype=vhdxfs");
+    bad |= fuse_opt_add_opt(&list, "default_permissions");
+    if (o->read_only)
+        bad |= fuse_opt_add_opt(&list, "ro");
+    if (o->fuse)
+        bad |= fuse_opt_add_opt(&list, o->fuse);
+    bad |= fuse_opt_add_arg(args, "vhdxfs");
+    bad |= fuse_opt_add_arg(args, "-o");
+    bad |= fuse_opt_add_arg(args, list ? list : "");
+    if (o->debug)
+        bad |= fuse_opt_add_arg(args, "-d");
+    return bad ? -ENOMEM : 0;
+}
+
+static int serve_requests(struct fuse_session *se, bool single_thread)
+{
+    struct fuse_loop_config *config;
+    int status;
+
+    if (single_thread)
+        return fuse_session_loop(se);
+    config = fuse_loop_cfg_create();
+    if (!config)
+        return -ENOMEM;
+    fuse_loop_cfg_set_clone_fd(config, 0);
+    fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
+    fuse_loop_cfg_set_idle_threads(config, MAX_THREADS);
+    status = fuse_session_loop_mt(se, config);
+    fuse_loop_cfg_destroy(config);
+    return status;
+}
+
+/* Serves until it is unmounted or told to stop. */
+static int serve_mounted(struct fuse_session *se, struct export *export, struct daemon *daemon,
+                         struct failure *failure)
+{
+    const struct options *o = export->session->options;
+    int status, err = daemon_start(daemon, !o->foreground, o->pidfile);
+
+    if (!err && fuse_set_signal_handlers(se) < 0)
+        err = -EINVAL;
+    if (err)
+        return failed(failure, EXIT_IO_ERROR, err, "cannot start the daemon: %s", strerror(-err));
+    status = serve_requests(se, o->single_thread);
+    fuse_remove_signal_handlers(se);
+    log_info("%s: ending", export->session->facts.path);
+    /* Positive: the signal that ended it. */
+    return status < 0
+               ? failed(failure, EXIT_IO_ERROR, status, "serving ended: %s", strerror(-status))
+               : 0;
+}
+
+static int mount_and_serve(struct session *session, const char *mountpoint, bool is_file,
+                           struct failure *failure)
+{
+    struct daemon daemon = {.ready_fd = -1};
+    struct export export = {
+        .session = session, .is_file = is_file, .ready = daemon_ready, .ready_arg = &daemon};
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    struct fuse_session *se = NULL;
+    int err = fuse_arguments(&args, session->options, session->facts.path);
+
+    if (!err) {
+        se = fuse_session_new(&args, &export_operations, sizeof(export_operations), &export);
+        err = se ? 0 : failed(failure, EXIT_USAGE, -EINVAL, "libfuse refused the mount options");
+    }
+    if (!err && fuse_session_mount(se, mountpoint) < 0)
+        err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",
+                     mountpoint);
+    if (!err) {
+        err = serve_mounted(se, &export, &daemon, failure);
+        fuse_session_unmount(se);
+        daemon_end(&daemon);
+    }
+    if (se)
+        fuse_session_destroy(se);
+    fuse_opt_free_args(&args);
+    return err;
+}
+
+static int serve(const struct options *options, struct failure *failure)
+{
+    cleanup_free char *mountpoint = NULL;
+    struct session session;
+    bool is_file;
+    int err = mountpoint_check(options->mountpoint, &mountpoint, &is_file, failure), stopped;
+
+    if (!err)
+        err = mountpoint_check_fuse(failure);
+    if (!err)
+        err = session_start(&session, options, failure);
+    if (err)
+        return err;
+    err = mount_and_serve(&session, mountpoint, is_file, failure);
+    stopped = session_stop(&session);
+    if (!err && stopped)
+        err = failed(failure, EXIT_IO_ERROR, stopped, "the last flush failed: %s",
+                     strerror(-stopped));
+    return err;
+}
+
+int main(int argc, char **argv)
+{
+    struct failure failure = {.code = EXIT_IO_ERROR, .text = "out of memory"};
+    struct options options;
+    int err;
+
+    umask(077);
+    fuse_set_log_func(forward_fuse_log);
+    err = options_parse(&options, argc, argv, &failure);
+    if (!err && options.action == ACTION_HELP)
+        options_print_help();
+    else if (!err && options.action == ACTION_VERSION)
+        printf("vhdxfs %s (libfuse %s)\n", PACKAGE_VERSION, fuse_pkgversion());
+    else if (!err) {
+        log_set_debug(options.debug);
+        err = serve(&options, &failure);
+    }
+    options_free(&options);
+    if (!err)
+        return EXIT_FINE;
+    log_error("%s", failure.text);
+    return (int)failure.code;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/mountpoint.h"
+
+#include "common/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Whether the directory has no entry but "." and ".."; -errno when it cannot be read. */
+static int is_empty(const char *path)
+{
+    cleanup_dir DIR *directory = opendir(path);
+    struct dirent *entry;
+
+    if (!directory)
+        return -errno;
+    while ((entry = readdir(directory)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return 0;
+    return 1;
+}
+
+static int check_directory(const char *path, struct failure *failure)
+{
+    int empty = is_empty(path);
+
+    if (empty < 0)
+        return failed(failure, EXIT_IO_ERROR, empty, "%s: cannot read it: %s", path,
+                      strerror(-empty));
+    if (!empty)
+        return failed(failure, EXIT_USAGE, -ENOTEMPTY,
+                      "%s is not empty; mount on an empty directory, so that nothing is hidden",
+                      path);
+    return 0;
+}
+
+int mountpoint_check(const char *path, char **real, bool *is_file, struct failure *failure)
+{
+    struct stat st;
+
+    *real = realpath(path, NULL);
+    if (*real == NULL || stat(*real, &st) < 0) {
+        if (errno == ENOTCONN)
+            return failed(failure, EXIT_USAGE, -ENOTCONN,
+                          "%s is a mount whose daemon has died; clear it with 'umount %s'", path,
+                          path);
+        return failed(failure, EXIT_USAGE, -errno, "mount point %s: %s%s", path, strerror(errno),
+                      errno == ENOENT ? "; make it first (mkdir)" : "");
+    }
+    *is_file = S_ISREG(st.st_mode);
+    if (*is_file)
+        return 0;
+    if (!S_ISDIR(st.st_mode))
+        return failed(failure, EXIT_USAGE, -ENOTDIR,
+                      "mount point %s is neither a directory nor a regular file", path);
+    return check_directory(*real, failure);
+}
+
+int mountpoint_check_fuse(struct failure *failure)
+{
+    cleanup_fd int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0)
+        return 0;
+    if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+        return failed(failure, EXIT_IO_ERROR, -errno,
+                      "/dev/fuse: %s; the kernel has no FUSE here (try 'modprobe fuse')",
+                      strerror(errno));
+    return failed(failure, EXIT_IO_ERROR, -errno, "/dev/fuse: %s; run as root", strerror(errno));
+}

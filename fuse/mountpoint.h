@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The mount point, before anything is mounted on it. */
+#ifndef FUSE_MOUNTPOINT_H
+#define FUSE_MOUNTPOINT_H
+
+#include "fuse/failure.h"
+
+#include <stdbool.h>
+
+/*
+ * Checks PATH: an empty directory, or a regular file (*IS_FILE). On success *REAL is a new
+ * string, the absolute path without links. Returns 0 or -errno.
+ */
+int mountpoint_check(const char *path, char **real, bool *is_file, struct failure *failure);
+
+/* Checks that the kernel lets us mount: /dev/fuse is there and may be opened. 0 or -errno. */
+int mountpoint_check_fuse(struct failure *failure);
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/options.h"
+
+#include "common/cleanup.h"
+#include "common/units.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: vhdxfs [options] SOURCE MOUNTPOINT\n"
+    "Shows a partition as a fixed VHDX file, without copying it.\n"
+    "\n"
+    "SOURCE      a block device, UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=...,\n"
+    "            a pattern that matches exactly one device, or a raw image file\n"
+    "MOUNTPOINT  an empty directory (the file in it is " DEFAULT_EXPORT_NAME "),\n"
+    "            or a regular file, which the VHDX then covers\n"
+    "\n"
+    "Options:\n"
+    "  -f, --foreground         stay in the foreground, log to standard error\n"
+    "  -d, --debug              log every request; implies -f\n"
+    "  -s, --single-thread      serve one request at a time\n"
+    "      --block-size=SIZE    VHDX block size, a power of two from 1M to 256M\n"
+    "      --pidfile=FILE       write the process id to FILE once the file is served\n"
+    "      --reset-state        set a damaged state aside and start with a new one\n"
+    "  -o OPTION[,OPTION...]    mount options, see below\n"
+    "  -h, --help               print this and exit\n"
+    "  -V, --version            print the version and exit\n"
+    "\n"
+    "Mount options:\n"
+    "  ro                  write nothing anywhere\n"
+    "  cow=FILE            keep writes to the disk in FILE, leave the partition as it is\n"
+    "  claim=open|mount    take the device while the VHDX is open (default), or for\n"
+    "                      as long as it is mounted\n"
+    "  state=DIR           where the VHDX metadata is kept (default " DEFAULT_STATE_DIRECTORY ")\n"
+    "  name=NAME           name of the file (default " DEFAULT_EXPORT_NAME ")\n"
+    "  uid=N, gid=N        owner of the file (default: whoever mounts it)\n"
+    "  umask=OCTAL         permissions to take away (default 077)\n"
+    "  allow_other         let other users in, as far as the permissions go\n"
+    "  nodiscard           write zeros where a client trims, never discard\n"
+    "  nofirewall          let clients overwrite the boot block and the superblock\n"
+    "  allow_errors        serve an ext4 that is marked as having errors\n"
+    "  fsname=NAME         source shown in the mount table (default: the device)\n"
+    "and the generic options of mount(8).\n";
+
+void options_print_help(void)
+{
+    fputs(help, stdout);
+}
+
+/* Options of mount(8) and fstab that mean nothing here, or that libfuse should see. */
+static const char *const ignored[] = {"rw",     "defaults", "auto",          "noauto",
+                                      "nofail", "_netdev",  "user",          "nouser",
+                                      "users",  "owner",    "group",         "exec",
+                                      "suid",   "dev",      "nostrictatime", "default_permissions"};
+static const char *const forwarded[] = {
+    "noexec",      "nosuid",   "nodev",      "sync",         "async",     "dirsync",
+    "noatime",     "atime",    "diratime",   "nodiratime",   "relatime",  "norelatime",
+    "strictatime", "lazytime", "nolazytime", "auto_unmount", "allow_root"};
+
+static bool listed(const char *word, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(word, list[i]))
+            return true;
+    return false;
+}
+
+static int bad_value(struct failure *failure, const char *option, const char *value,
+                     const char *wanted)
+{
+    return failed(failure, EXIT_USAGE, -EINVAL, "option %s: '%s' is not %s", option, value, wanted);
+}
+
+static int set_text(char **field, const char *value)
+{
+    char *copy = strdup(value);
+
+    if (!copy)
+        return -ENOMEM;
+    free(*field);
+    *field = copy;
+    return 0;
+}
+
+static int set_number(unsigned *field, const char *option, const char *value, int base,
+                      unsigned max, struct failure *failure)
+{
+    unsigned long v;
+    char *end;
+
+    errno = 0;
+    v = strtoul(value, &end, base);
+    if (!isdigit((unsigned char)*value) || *end || errno || v > max)
+        return bad_value(failure, option, value,
+                         base == 8 ? "an octal number up to 777" : "a number in range");
+    *field = (unsigned)v;
+    return 0;
+}
+
+static int set_block_size(struct options *o, const char *value, struct failure *failure)
+{
+    uint64_t size;
+
+    if (parse_size(value, &size) < 0 || size < MIB || size > 256 * MIB || !is_power_of_two(size))
+        return bad_value(failure, "block-size", value, "a power of two from 1M to 256M");
+    o->block_size = (uint32_t)size;
+    return 0;
+}
+
+static int set_name(struct options *o, const char *value, struct failure *failure)
+{
+    if (!*value || strlen(value) > 255 || strchr(value, '/') || !strcmp(value, ".") ||
+        !strcmp(value, ".."))
+        return bad_value(failure, "name", value, "a file name");
+    return set_text(&o->name, value);
+}
+
+static int set_claim(struct options *o, const char *value, struct failure *failure)
+{
+    o->claim_at_mount = !strcmp(value, "mount");
+    if (!o->claim_at_mount && strcmp(value, "open") != 0)
+        return bad_value(failure, "claim", value, "'open' or 'mount'");
+    return 0;
+}
+
+static int set_absolute(char **field, const char *value)
+{
+    cleanup_free char *cwd = NULL, *path = NULL;
+
+    if (*value == '/')
+        return set_text(field, value);
+    cwd = getcwd(NULL, 0); /* the daemon will leave this directory */
+    if (!cwd || asprintf(&path, "%s/%s", cwd, value) < 0)
+        return -ENOMEM;
+    return set_text(field, path);
+}
+
+static int forward(struct options *o, const char *word)
+{
+    char *joined;
+
+    if (asprintf(&joined, "%s%s%s", o->fuse ? o->fuse : "", o->fuse ? "," : "", word) < 0)
+        return -ENOMEM;
+    free(o->fuse);
+    o->fuse = joined;
+    return 0;
+}
+
+static int parse_flag(struct options *o, const char *word, struct failure *failure)
+{
+    const struct {
+        const char *word;
+        bool *flag;
+    } flags[] = {
+        {"ro", &o->read_only},
+        {"nodiscard", &o->no_discard},
+        {"nofirewall", &o->no_firewall},
+        {"allow_errors", &o->allow_errors},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+        if (!strcmp(word, flags[i].word)) {
+            *flags[i].flag = true;
+            return 0;
+        }
+    if (!strcmp(word, "discard")) {
+        o->no_discard = false;
+        return 0;
+    }
+    if (!strcmp(word, "allow_other") || listed(word, forwarded, ARRAY_SIZE(forwarded)))
+        return forward(o, word);
+    if (listed(word, ignored, ARRAY_SIZE(ignored)) || !strncmp(word, "x-", 2))
+        return 0;
+    return failed(failure, EXIT_USAGE, -EINVAL, "unknown mount option '%s'; see vhdxfs --help",
+                  word);
+}
+
+static int parse_mount_option(struct options *o, char *word, struct failure *failure)
+{
+    char *value = strchr(word, '=');
+
+    if (!value || !strncmp(word, "x-", 2))
+        return *word ? parse_flag(o, word, failure) : 0;
+    *value++ = '\0';
+    if (!strcmp(word, "uid"))
+        return set_number(&o->uid, word, value, 10, UINT32_MAX - 1, failure);
+    if (!strcmp(word, "gid"))
+        return set_number(&o->gid, word, value, 10, UINT32_MAX - 1, failure);
+    if (!strcmp(word, "umask"))
+        return set_number(&o->umask, word, value, 8, 0777, failure);
+    if (!strcmp(word, "name"))
+        return set_name(o, value, failure);
+    if (!strcmp(word, "claim"))
+        return set_claim(o, value, failure);
+    if (!strcmp(word, "fsname"))
+        return set_text(&o->fsname, value);
+    if (!strcmp(word, "state") && *value)
+        return set_absolute(&o->state, value);
+    if (!strcmp(word, "cow") && *value)
+        return set_absolute(&o->cow, value);
+    if (!strcmp(word, "block_size"))
+        return set_block_size(o, value, failure);
+    return failed(failure, EXIT_USAGE, -EINVAL, "unknown mount option '%s'; see vhdxfs --help",
+                  word);
+}
+
+static int parse_mount_options(struct options *o, const char *list, struct failure *failure)
+{
+    cleanup_free char *copy = strdup(list);
+    char *rest = copy, *word;
+    int err = copy ? 0 : -ENOMEM;
+
+    while (!err && (word = strsep(&rest, ",")))
+        err = parse_mount_option(o, word, failure);
+    return err;
+}
+
+enum {
+    OPT_BLOCK_SIZE = 256,
+    OPT_PIDFILE,
+    OPT_RESET_STATE
+};
+
+static const struct option long_options[] = {
+    {"foreground", no_argument, NULL, 'f'},
+    {"debug", no_argument, NULL, 'd'},
+    {"single-thread", no_argument, NULL, 's'},
+    {"options", required_argument, NULL, 'o'},
+    {"block-size", required_argument, NULL, OPT_BLOCK_SIZE},
+    {"pidfile", required_argument, NULL, OPT_PIDFILE},
+    {"reset-state", no_argument, NULL, OPT_RESET_STATE},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static int parse_option(struct options *o, int letter, char **argv, struct failure *failure)
+{
+    switch (letter) {
+    case 'd':
+        o->debug = true;
+        o->foreground = true;
+        return 0;
+    case 'f':
+        o->foreground = true;
+        return 0;
+    case 's':
+        o->single_thread = true;
+        return 0;
+    case 'o':
+        return parse_mount_options(o, optarg, failure);
+    case OPT_BLOCK_SIZE:
+        return set_block_size(o, optarg, failure);
+    case OPT_PIDFILE:
+        return set_absolute(&o->pidfile, optarg);
+    case OPT_RESET_STATE:
+        o->reset_state = true;
+        return 0;
+    case 'h':
+        o->action = ACTION_HELP;
+        return 0;
+    case 'V':
+        o->action = ACTION_VERSION;
+        return 0;
+    case ':':
+        return failed(failure, EXIT_USAGE, -EINVAL, "option '%s' needs a value; see vhdxfs --help",
+                      argv[optind - 1]);
+    default:
+        return failed(failure, EXIT_USAGE, -EINVAL, "unknown option '%s'; see vhdxfs --help",
+                      argv[optind - 1]);
+    }
+}
+
+static int parse_operands(struct options *o, int count, char **operands, struct failure *failure)
+{
+    int err;
+
+    if (count != 2)
+        return failed(failure, EXIT_USAGE, -EINVAL, "%s; usage: vhdxfs [options] SOURCE MOUNTPOINT",
+                      count < 1   ? "a SOURCE and a MOUNTPOINT are needed"
+                      : count < 2 ? "a MOUNTPOINT is needed"
+                                  : "too many arguments");
+    err = set_text(&o->source, operands[0]);
+    return err ? err : set_text(&o->mountpoint, operands[1]);
+}
+
+static int set_defaults(struct options *o)
+{
+    int err;
+
+    *o = (struct options){.uid = getuid(), .gid = getgid(), .umask = 077};
+    err = set_text(&o->name, DEFAULT_EXPORT_NAME);
+    return err ? err : set_text(&o->state, DEFAULT_STATE_DIRECTORY);
+}
+
+int options_parse(struct options *o, int argc, char **argv, struct failure *failure)
+{
+    int letter, err = set_defaults(o);
+
+    opterr = 0;
+    optind = 1;
+    while (!err && o->action == ACTION_SERVE &&
+           (letter = getopt_long(argc, argv, ":fdso:hV", long_options, NULL)) != -1)
+        err = parse_option(o, letter, argv, failure);
+    if (!err && o->action == ACTION_SERVE)
+        err = parse_operands(o, argc - optind, argv + optind, failure);
+    if (err == -ENOMEM)
+        failed(failure, EXIT_IO_ERROR, err, "out of memory");
+    return err;
+}
+
+void options_free(struct options *o)
+{
+    free(o->source);
+    free(o->mountpoint);
+    free(o->name);
+    free(o->state);
+    free(o->pidfile);
+    free(o->fsname);
+    free(o->cow);
+    free(o->fuse);
+}

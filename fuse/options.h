@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line, and nothing but the command line: no device is looked at here. */
+#ifndef FUSE_OPTIONS_H
+#define FUSE_OPTIONS_H
+
+#include "fuse/failure.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define DEFAULT_STATE_DIRECTORY "/var/lib/vhdxfs"
+#define DEFAULT_EXPORT_NAME     "ext4.vhdx"
+
+enum action {
+    ACTION_SERVE,
+    ACTION_HELP,
+    ACTION_VERSION,
+};
+
+struct options {
+    enum action action;
+    char *source;
+    char *mountpoint;
+    bool foreground;
+    bool debug;
+    bool single_thread;
+    bool read_only;
+    bool claim_at_mount; /* hold the device for the mount's whole life */
+    bool reset_state;
+    bool allow_errors; /* serve an ext4 that is marked as having errors */
+    bool no_discard;
+    bool no_firewall;
+    uint32_t block_size; /* bytes; 0: choose */
+    uid_t uid;
+    gid_t gid;
+    mode_t umask;
+    char *name;
+    char *state;   /* directory */
+    char *pidfile; /* or NULL */
+    char *fsname;  /* or NULL: the device's path */
+    char *cow;     /* overlay file, or NULL */
+    char *fuse;    /* options handed to libfuse, comma-separated, or NULL */
+};
+
+/*
+ * Fills OPTIONS. Returns 0, or -EINVAL or -ENOMEM with FAILURE filled.
+ * options_free() releases what it holds, also after an error.
+ */
+int options_parse(struct options *options, int argc, char **argv, struct failure *failure);
+void options_free(struct options *options);
+
+void options_print_help(void);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a device or image file is. Facts only; safety.h judges them. */
+#ifndef FUSE_PROBE_H
+#define FUSE_PROBE_H
+
+#include "fuse/failure.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct facts {
+    char path[PATH_MAX];
+    bool is_block; /* else a regular file */
+    dev_t device;  /* of a block device */
+    bool write_protected;
+    uint64_t size;            /* bytes */
+    uint32_t logical_sector;  /* bytes; 512 for files */
+    uint32_t physical_sector; /* bytes, 512 or 4096 */
+
+    /* From libblkid; "" where there is none. */
+    bool ambiguous; /* signatures of more than one content */
+    char type[32];  /* "ext4", "swap", "LVM2_member", ... */
+    char usage[16]; /* "filesystem", "raid", "crypto", "other" */
+    char uuid[64];
+    char part_uuid[64];
+    char partition_table[16]; /* "gpt", "dos": a whole disk */
+
+    /* Of an ext2, ext3 or ext4. */
+    bool is_ext;
+    bool needs_recovery; /* its journal has not been replayed (or it is mounted now) */
+    bool has_errors;
+    bool uses_mmp;         /* multi-mount protection is on */
+    bool mmp_active;       /* and somebody's mark is in it */
+    uint16_t mmp_interval; /* seconds */
+
+    char mounted_on[256]; /* a mount point, or "" */
+};
+
+/*
+ * Fills FACTS about the object at PATH, opened for reading only and without claiming
+ * it. Returns 0; -ENOTBLK for what is neither a block device nor a regular file; or the
+ * -errno of opening or reading it.
+ */
+int probe(const char *path, struct facts *facts, struct failure *failure);
+
+/* What names this partition for good: its file system's UUID, or its PARTUUID, or "". */
+const char *facts_identity(const struct facts *facts);
+
+/*
+ * For an ext4 with an active MMP mark: waits as long as the kernel would (ext4's
+ * Documentation: twice the interval and a second) and returns -EBUSY if the mark
+ * changed meanwhile, i.e. another host has it mounted; 0 if not.
+ */
+int probe_mmp(const char *path, struct failure *failure);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/safety.h"
+
+#include "common/units.h"
+#include "vhdxgen/layout.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void warn(struct verdict *verdict, const char *text)
+{
+    if (verdict->warning_count < ARRAY_SIZE(verdict->warnings))
+        snprintf(verdict->warnings[verdict->warning_count++], sizeof(verdict->warnings[0]), "%s",
+                 text);
+}
+
+/* Contents that somebody else manages: serving them would corrupt what stands on them. */
+static const struct {
+    const char *type;
+    const char *usage;
+    const char *what;
+    const char *cure;
+} managed[] = {
+    {"swap", "", "swap space", "name the partition that holds your file system"},
+    {"swsuspend", "", "a hibernated system's memory", "resume and shut that system down first"},
+    {"LVM2_member", "", "a member of an LVM volume group", "name a logical volume in it"},
+    {"crypto_LUKS", "", "an encrypted container", "open it with cryptsetup and name the result"},
+    {"jbd", "", "an external ext4 journal", "name the partition that holds your file system"},
+    {"", "raid", "a member of a RAID or volume group", "name the assembled device"},
+    {"", "crypto", "an encrypted container", "name the opened device"},
+};
+
+static int refuse_managed(const struct facts *f, struct failure *failure)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(managed); i++)
+        if ((*managed[i].type && !strcmp(f->type, managed[i].type)) ||
+            (*managed[i].usage && !strcmp(f->usage, managed[i].usage)))
+            return failed(failure, EXIT_UNSAFE, -EBUSY, "%s is %s (%s); %s", f->path,
+                          managed[i].what, f->type, managed[i].cure);
+    return 0;
+}
+
+/* Whether a VHDX of this size can exist at all. */
+static int refuse_size(const struct facts *f, struct failure *failure)
+{
+    struct vhdx_params params = {f->size, 0, f->logical_sector, f->physical_sector};
+    struct vhdx_layout layout;
+    const char *why;
+    int err = vhdx_layout_init(&layout, &params, &why);
+
+    if (!err)
+        return 0;
+    return failed(failure, EXIT_INVALID_IMAGE, err,
+                  "%s cannot be shown as a VHDX: %s (size %" PRIu64 " bytes, sectors of %u bytes)",
+                  f->path, why, f->size, f->logical_sector);
+}
+
+static int refuse_content(const struct facts *f, const struct safety_policy *policy,
+                          struct failure *failure)
+{
+    if (f->ambiguous)
+        return failed(failure, EXIT_UNSAFE, -EINVAL,
+                      "%s carries the signatures of more than one file system or volume; look at "
+                      "them with 'wipefs %s' and remove the stale one",
+                      f->path, f->path);
+    if (*f->partition_table && !*f->type)
+        return failed(failure, EXIT_UNSAFE, -EINVAL,
+                      "%s is a whole disk with a partition table (%s); name one of its partitions",
+                      f->path, f->partition_table);
+    if (!*facts_identity(f))
+        return failed(failure, EXIT_INVALID_IMAGE, -EINVAL,
+                      "%s has neither a file system UUID nor a PARTUUID to derive the VHDX's "
+                      "identity from; make a file system on it (mkfs.ext4)",
+                      f->path);
+    if (f->has_errors && !policy->allow_errors)
+        return failed(failure, EXIT_UNSAFE, -EUCLEAN,
+                      "%s: the ext4 on it is marked as having errors; run 'e2fsck -f %s', or serve "
+                      "it as it is with -o allow_errors",
+                      f->path, f->path);
+    if (f->write_protected && !policy->read_only)
+        return failed(failure, EXIT_UNSAFE, -EROFS,
+                      "%s is write-protected; serve it with -o ro, or make it writable "
+                      "(blockdev --setrw)",
+                      f->path);
+    return 0;
+}
+
+void safety_judge(const struct facts *facts, const struct safety_policy *policy,
+                  struct verdict *verdict)
+{
+    *verdict = (struct verdict){0};
+    verdict->refused = refuse_size(facts, &verdict->refusal) < 0 ||
+                       refuse_managed(facts, &verdict->refusal) < 0 ||
+                       refuse_content(facts, policy, &verdict->refusal) < 0;
+    if (facts->is_ext && facts->has_errors)
+        warn(verdict, "the ext4 is marked as having errors (allow_errors)");
+    if (!facts->is_ext)
+        warn(verdict, "there is no ext4 on it; WSL will not boot from it");
+    else if (facts->needs_recovery && !*facts->mounted_on)
+        warn(verdict,
+             "the ext4 was not unmounted cleanly; whoever mounts it next replays its journal");
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The safety verdict: facts in, verdict out, nothing else touched. */
+#ifndef FUSE_SAFETY_H
+#define FUSE_SAFETY_H
+
+#include "fuse/probe.h"
+
+struct safety_policy {
+    bool read_only;
+    bool allow_errors;
+};
+
+struct verdict {
+    bool refused;
+    struct failure refusal; /* why and the cure, when refused */
+    unsigned warning_count;
+    char warnings[4][256];
+};
+
+/*
+ * Judges whether the object may be served. The first reason to refuse wins, in the
+ * order of what it would cost to ignore it.
+ */
+void safety_judge(const struct facts *facts, const struct safety_policy *policy,
+                  struct verdict *verdict);
+
+#endif

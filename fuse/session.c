@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/session.h"
+
+#include "common/cleanup.h"
+#include "fuse/holders.h"
+#include "fuse/log.h"
+#include "fuse/source.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct timespec session_modified(const struct session *s)
+{
+    int64_t ns = atomic_load(&s->modified);
+
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+void session_set_modified(struct session *s, struct timespec when)
+{
+    atomic_store(&s->modified, (int64_t)when.tv_sec * 1000000000 + when.tv_nsec);
+}
+
+static void touch(struct session *s)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    session_set_modified(s, now);
+}
+
+static struct safety_policy policy_of(const struct session *s)
+{
+    return (struct safety_policy){.read_only = s->options->read_only,
+                                  .allow_errors = s->options->allow_errors};
+}
+
+static int open_store(struct session *s, unsigned flags, struct failure *failure)
+{
+    if (s->options->read_only)
+        flags |= STORE_READ_ONLY;
+    return store_open(&s->store, s->options->state, facts_identity(&s->facts), &s->layout, flags,
+                      failure);
+}
+
+/* Under claim_lock, with no client. */
+static int take(struct session *s, struct failure *failure)
+{
+    const struct options *o = s->options;
+    struct safety_policy policy = policy_of(s);
+    int err = claim_take(&s->claim, o->source, &policy, &s->facts, failure);
+
+    if (err)
+        return err;
+    s->claim.backing.no_discard = o->no_discard;
+    err = open_store(s, 0, failure);
+    if (err) {
+        claim_release(&s->claim);
+        return err;
+    }
+    s->path = (struct datapath){
+        .layout = &s->layout,
+        .map = &s->map,
+        .backing = &s->claim.backing,
+        .store = s->store,
+        .read_only = o->read_only,
+        .no_firewall = o->no_firewall,
+        .guard = PTHREAD_MUTEX_INITIALIZER,
+    };
+    log_debug("%s: taken (%s I/O)", s->claim.facts.path,
+              s->claim.backing.align > 1 ? "direct" : "buffered");
+    return 0;
+}
+
+/* Under claim_lock, when the last client has gone. */
+static int give_back(struct session *s)
+{
+    int err = session_flush(s);
+
+    store_close(s->store);
+    s->store = NULL;
+    claim_release(&s->claim);
+    log_debug("%s: given back", s->claim.facts.path);
+    return err;
+}
+
+int session_open(struct session *s, struct failure *failure)
+{
+    int err = 0;
+    LOCK_SCOPE(&s->claim_lock);
+
+    if (s->opens == 0)
+        err = take(s, failure);
+    if (!err)
+        s->opens++;
+    return err;
+}
+
+void session_release(struct session *s)
+{
+    LOCK_SCOPE(&s->claim_lock);
+
+    if (--s->opens == 0)
+        give_back(s);
+}
+
+int session_read(struct session *s, void *data, size_t length, uint64_t offset, size_t *done)
+{
+    uint64_t size = session_size(s);
+
+    *done = offset < size ? (size_t)min_u64(length, size - offset) : 0;
+    return datapath_read(&s->path, data, *done, offset);
+}
+
+int session_write(struct session *s, const void *data, size_t length, uint64_t offset, size_t *done)
+{
+    uint64_t size = session_size(s);
+    int err;
+
+    *done = 0;
+    if (!length)
+        return 0;
+    if (offset >= size)
+        return -ENOSPC;
+    length = (size_t)min_u64(length, size - offset);
+    err = datapath_write(&s->path, data, length, offset);
+    atomic_fetch_add(&s->writes, 1); /* also a failed one may have written a part */
+    if (err)
+        return err;
+    touch(s);
+    *done = length;
+    return 0;
+}
+
+int session_zero(struct session *s, uint64_t offset, uint64_t length, bool discard)
+{
+    int err;
+
+    if (!range_inside(offset, length, session_size(s)))
+        return -ENOSPC;
+    err = datapath_zero(&s->path, offset, length, discard);
+    atomic_fetch_add(&s->writes, 1);
+    if (!err)
+        touch(s);
+    return err;
+}
+
+/*
+ * Whoever asks waits for a flush that began after all his writes were done. A flush that
+ * somebody else has finished meanwhile may be that one: so flushes that queue up share one.
+ */
+int session_flush(struct session *s)
+{
+    uint64_t wanted = atomic_load(&s->writes), begun;
+    int err;
+    LOCK_SCOPE(&s->flush_lock);
+
+    if (s->flushed >= wanted)
+        return 0;
+    begun = atomic_load(&s->writes);
+    err = datapath_flush(&s->path);
+    if (!err)
+        s->flushed = begun;
+    return err;
+}
+
+static void log_start(const struct session *s)
+{
+    char disk[SIZE_TEXT_MAX], block[SIZE_TEXT_MAX];
+    const struct options *o = s->options;
+
+    log_info(
+        "%s (%s, %s%s%s): %s, %u-byte sectors, %s blocks; identity %s; state in %s/%s.state%s%s",
+        s->facts.path, s->facts.is_block ? "block device" : "image file",
+        *s->facts.type ? s->facts.type : "no file system", *s->facts.uuid ? ", UUID " : "",
+        s->facts.uuid, format_size(s->layout.disk_size, disk), s->layout.logical_sector,
+        format_size(s->layout.block_size, block), facts_identity(&s->facts), o->state,
+        facts_identity(&s->facts), o->read_only ? "; read-only" : "",
+        o->claim_at_mount ? "; claimed for the whole mount" : "");
+    if (*s->facts.mounted_on)
+        log_warning("%s is mounted on %s: the VHDX can be opened as soon as it is unmounted",
+                    s->facts.path, s->facts.mounted_on);
+}
+
+/* What can be known without taking the device, which may be mounted at this moment. */
+static int look(struct session *s, struct failure *failure)
+{
+    struct safety_policy policy = policy_of(s);
+    cleanup_free char *path = NULL;
+    struct verdict verdict;
+    int err = source_resolve(s->options->source, &path, failure);
+
+    if (!err)
+        err = probe(path, &s->facts, failure);
+    if (err)
+        return err;
+    safety_judge(&s->facts, &policy, &verdict);
+    if (verdict.refused) {
+        *failure = verdict.refusal;
+        return -EPERM;
+    }
+    for (unsigned i = 0; i < verdict.warning_count; i++)
+        log_warning("%s: %s", s->facts.path, verdict.warnings[i]);
+    return 0;
+}
+
+static int lay_out(struct session *s, struct failure *failure)
+{
+    struct vhdx_params params = {s->facts.size, s->options->block_size, s->facts.logical_sector,
+                                 s->facts.physical_sector};
+    const char *why = "out of memory";
+    int err = vhdx_layout_init(&s->layout, &params, &why);
+
+    if (!err)
+        err = vhdx_layout_map(&s->layout, &s->map);
+    return err ? failed(failure, EXIT_INVALID_IMAGE, err, "%s cannot be shown as a VHDX: %s",
+                        s->facts.path, why)
+               : 0;
+}
+
+/* A state that cannot be used is told at the start, not when a client opens the file. */
+static int try_store(struct session *s, struct failure *failure)
+{
+    int err = open_store(s, s->options->reset_state ? STORE_RESET : 0, failure);
+
+    if (err == -EBUSY) {
+        char who[256] = "in use by another vhdxfs";
+
+        if (s->facts.is_block)
+            holders_describe(s->facts.device, who, sizeof(who));
+        return failed(failure, EXIT_UNSAFE, err,
+                      "%s is already served by another vhdxfs, which has its state open; it is %s",
+                      s->facts.path, who);
+    }
+    if (!err && store_log_is_dirty(s->store))
+        log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
+                    store_path(s->store));
+    store_close(s->store);
+    s->store = NULL;
+    return err;
+}
+
+int session_start(struct session *s, const struct options *options, struct failure *failure)
+{
+    int err;
+
+    *s = (struct session){.options = options,
+                          .claim_lock = PTHREAD_MUTEX_INITIALIZER,
+                          .flush_lock = PTHREAD_MUTEX_INITIALIZER};
+    touch(s);
+    err = look(s, failure);
+    if (!err)
+        err = lay_out(s, failure);
+    if (!err)
+        err = try_store(s, failure);
+    if (!err && options->claim_at_mount)
+        err = session_open(s, failure);
+    if (err) {
+        extent_map_free(&s->map);
+        return err;
+    }
+    log_start(s);
+    return 0;
+}
+
+int session_stop(struct session *s)
+{
+    int err = 0;
+
+    /* Clients that were cut off by the unmount did not get to close. */
+    if (s->opens > 0)
+        err = give_back(s);
+    s->opens = 0;
+    extent_map_free(&s->map);
+    return err;
+}

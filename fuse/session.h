@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The session: one partition served as one file, from the start of the daemon to its end.
+ *
+ * It knows the partition (facts), what the file looks like (layout, map), and, while a
+ * client has the file open, holds the claim and the state store. It knows nothing of FUSE:
+ * tests drive it directly.
+ *
+ * Threads: session_open() and session_release() may come from any thread; the data
+ * functions may run in parallel with each other, between an open and its release.
+ * Lock order: claim_lock, flush_lock, then whatever is inside the layers below.
+ */
+#ifndef FUSE_SESSION_H
+#define FUSE_SESSION_H
+
+#include "fuse/claim.h"
+#include "fuse/datapath.h"
+#include "fuse/options.h"
+
+#include <time.h>
+
+struct session {
+    const struct options *options;
+    struct facts facts; /* as at start; a claim must find the same */
+    struct vhdx_layout layout;
+    struct extent_map map;
+    _Atomic int64_t modified;    /* nanoseconds since the epoch */
+    atomic_uint_fast64_t writes; /* how many were done */
+
+    pthread_mutex_t flush_lock;
+    uint64_t flushed; /* how many of them are on stable storage; under flush_lock */
+
+    pthread_mutex_t claim_lock;
+    unsigned opens; /* under claim_lock, as the rest while it is 0 */
+    struct claim claim;
+    struct store *store;
+    struct datapath path;
+};
+
+/*
+ * Resolves and judges the source, computes the layout, and makes sure that the state is
+ * usable (or makes it). With claim_at_mount it takes the device right away. OPTIONS must
+ * outlive the session. Returns 0 or -errno with FAILURE filled.
+ */
+int session_start(struct session *session, const struct options *options, struct failure *failure);
+/* Flushes and gives everything back. Returns 0, or -errno when the flush failed. */
+int session_stop(struct session *session);
+
+/* A client opens the file: the first one takes the device. 0 or -errno. */
+int session_open(struct session *session, struct failure *failure);
+/* And closes it: the last one flushes and gives the device back. */
+void session_release(struct session *session);
+
+/*
+ * Data, in bytes of the virtual file; ranges are cut off at its end. *DONE is how much was
+ * done. A write behind the end is -ENOSPC, like a block device's.
+ */
+int session_read(struct session *session, void *data, size_t length, uint64_t offset, size_t *done);
+int session_write(struct session *session, const void *data, size_t length, uint64_t offset,
+                  size_t *done);
+/* Exact zeros; the whole range must lie in the file (-ENOSPC). See datapath_zero(). */
+int session_zero(struct session *session, uint64_t offset, uint64_t length, bool discard);
+int session_flush(struct session *session);
+
+static inline uint64_t session_size(const struct session *session)
+{
+    return session->layout.file_size;
+}
+
+struct timespec session_modified(const struct session *session);
+void session_set_modified(struct session *session, struct timespec when);
+
+#endif

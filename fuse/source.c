@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/source.h"
+
+#include "common/cleanup.h"
+#include "common/units.h"
+#include "fuse/holders.h"
+
+#include <blkid/blkid.h>
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The distinct devices found so far; more than a few are not needed to say "ambiguous". */
+struct candidates {
+    char *paths[4];
+    size_t count;
+};
+
+static void candidates_free(struct candidates *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        free(c->paths[i]);
+}
+
+static bool same_object(const char *a, const char *b)
+{
+    struct stat one, two;
+
+    if (!strcmp(a, b))
+        return true;
+    if (stat(a, &one) < 0 || stat(b, &two) < 0)
+        return false;
+    if (S_ISBLK(one.st_mode) && S_ISBLK(two.st_mode))
+        return one.st_rdev == two.st_rdev;
+    return one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
+/* Adds PATH with its links resolved, unless it names a device that is there already. */
+static int candidates_add(struct candidates *c, const char *path)
+{
+    cleanup_free char *real = realpath(path, NULL);
+
+    if (!real)
+        return -errno;
+    for (size_t i = 0; i < c->count; i++)
+        if (same_object(c->paths[i], real))
+            return 0;
+    if (c->count < ARRAY_SIZE(c->paths))
+        c->paths[c->count++] = steal_pointer(&real);
+    return 0;
+}
+
+static int choose(struct candidates *c, const char *spec, char **path, struct failure *failure)
+{
+    if (c->count == 0)
+        return failed(failure, EXIT_USAGE, -ENODEV,
+                      "%s: no such device or file; lsblk -f lists the devices there are", spec);
+    if (c->count > 1)
+        return failed(failure, EXIT_USAGE, -EEXIST,
+                      "%s: ambiguous: it matches %s and %s%s; name one of them by its path", spec,
+                      c->paths[0], c->paths[1], c->count > 2 ? " and others" : "");
+    *path = steal_pointer(&c->paths[0]);
+    return 0;
+}
+
+/* Whether libblkid knows NAME as a tag to search for. */
+static bool is_tag(const char *name)
+{
+    static const char *const tags[] = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
+        if (!strcmp(name, tags[i]))
+            return true;
+    return false;
+}
+
+/*
+ * Adds all devices with the tag. A device that another one is stacked on (a path of a
+ * multipath device, a leg of a mirror) shows the same tag, but is not the one meant.
+ */
+static int find_tag(struct candidates *c, const char *name, const char *value)
+{
+    blkid_dev_iterate iterate;
+    blkid_cache cache = NULL;
+    blkid_dev device;
+    int err = 0;
+
+    if (blkid_get_cache(&cache, "/dev/null") < 0) /* no cache file: look at the devices */
+        return -EIO;
+    blkid_probe_all(cache);
+    iterate = blkid_dev_iterate_begin(cache);
+    blkid_dev_set_search(iterate, name, value);
+    while (!err && blkid_dev_next(iterate, &device) == 0) {
+        const char *found = blkid_dev_devname(device);
+        struct stat st;
+
+        if (stat(found, &st) == 0 && !holders_stacked(st.st_rdev))
+            err = candidates_add(c, found);
+    }
+    blkid_dev_iterate_end(iterate);
+    blkid_put_cache(cache);
+    return err;
+}
+
+static int find_pattern(struct candidates *c, const char *pattern)
+{
+    glob_t found = {0};
+    int err = 0, status = glob(pattern, 0, NULL, &found);
+
+    if (status == GLOB_NOSPACE)
+        err = -ENOMEM;
+    for (size_t i = 0; !err && status == 0 && i < found.gl_pathc; i++)
+        err = candidates_add(c, found.gl_pathv[i]);
+    globfree(&found);
+    return err;
+}
+
+int source_resolve(const char *spec, char **path, struct failure *failure)
+{
+    __attribute__((cleanup(candidates_free))) struct candidates c = {0};
+    char *name = NULL, *value = NULL;
+    int err;
+
+    /* A path wins over a pattern: names may hold brackets. */
+    err = candidates_add(&c, spec);
+    if (!err)
+        return choose(&c, spec, path, failure);
+    if (err == -EACCES)
+        return failed(failure, EXIT_IO_ERROR, err, "%s: permission denied; run as root", spec);
+    if (blkid_parse_tag_string(spec, &name, &value) == 0 && is_tag(name))
+        err = find_tag(&c, name, value);
+    else
+        err = find_pattern(&c, spec);
+    free(name);
+    free(value);
+    if (err)
+        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot search for it: %s", spec,
+                      strerror(-err));
+    return choose(&c, spec, path, failure);
+}

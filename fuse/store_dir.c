@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/store_dir.h"
+
+#include "common/cleanup.h"
+#include "fuse/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Makes PATH and what is missing above it, as mkdir -p does. */
+static int make_directories(const char *path)
+{
+    cleanup_free char *copy = strdup(path);
+
+    if (!copy)
+        return -ENOMEM;
+    for (char *slash = copy + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+            return -errno;
+        *slash = '/';
+    }
+    return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int check_directory(int fd, const char *path, struct failure *failure)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return failed(failure, EXIT_IO_ERROR, -errno, "%s: %s", path, strerror(errno));
+    if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
+        return failed(
+            failure, EXIT_UNSAFE, -EPERM,
+            "%s: others can write there, so the state would not be safe; "
+            "chown it to yourself and chmod go-w, or name another directory with -o state=",
+            path);
+    return 0;
+}
+
+int store_dir_enter(struct store_dir *dir, const char *directory, const char *identity,
+                    bool read_only, struct failure *failure)
+{
+    int err = read_only ? 0 : make_directories(directory);
+
+    snprintf(dir->name, sizeof(dir->name), "%.64s.state", identity);
+    for (char *p = dir->name; *p; p++) /* UUIDs hold no slash, but who knows them all */
+        if (*p == '/')
+            *p = '_';
+    snprintf(dir->fresh, sizeof(dir->fresh), "%s.new", dir->name);
+    snprintf(dir->path, sizeof(dir->path), "%s/%s", directory, dir->name);
+    if (!err) {
+        dir->fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        err = dir->fd < 0 ? -errno : 0;
+    }
+    if (err)
+        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot use it as the state directory: %s%s",
+                      directory, strerror(-err),
+                      err == -ELOOP || err == -ENOTDIR ? " (links are not followed)" : "");
+    err = check_directory(dir->fd, directory, failure);
+    /* Whoever opens, makes or replaces a state does so alone; store_dir_close() lets go. */
+    if (!err && !read_only && flock(dir->fd, LOCK_EX) < 0)
+        err = failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot lock it: %s", directory,
+                     strerror(errno));
+    return err;
+}
+
+void store_dir_close(struct store_dir *dir)
+{
+    close_fd(&dir->fd);
+}
+
+/* Whether FD is still the file of that name: it may have been replaced before we locked it. */
+static bool is_current(const struct store_dir *dir, int fd)
+{
+    struct stat held, named;
+
+    return fstat(fd, &held) == 0 && fstatat(dir->fd, dir->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+static int check_file(const struct store_dir *dir, int fd, struct failure *failure)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return failed(failure, EXIT_IO_ERROR, -errno, "%s: %s", dir->path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+        st.st_mode & (S_IWGRP | S_IWOTH))
+        return failed(failure, EXIT_UNSAFE, -EPERM,
+                      "%s: not a regular file of your own that nobody else can write; "
+                      "move it away or name another directory with -o state=",
+                      dir->path);
+    return 0;
+}
+
+static int lock_file(const struct store_dir *dir, int fd, bool read_only, struct failure *failure)
+{
+    if (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
+        return 0;
+    return failed(failure, EXIT_UNSAFE, -EBUSY,
+                  "%s: another vhdxfs uses this state; if it serves a copy of the partition with "
+                  "the same UUID, give one of them a new one (tune2fs -U random)",
+                  dir->path);
+}
+
+int store_dir_open(const struct store_dir *dir, bool read_only, struct failure *failure)
+{
+    for (int attempts = 0; attempts < 100; attempts++) {
+        cleanup_fd int fd =
+            openat(dir->fd, dir->name,
+                   (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        int err;
+
+        if (fd < 0 && errno == ENOENT)
+            return -ENOENT;
+        if (fd < 0)
+            return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot open the state: %s%s",
+                          dir->path, strerror(errno),
+                          errno == ELOOP ? " (links are not followed)" : "");
+        err = check_file(dir, fd, failure);
+        if (!err)
+            err = lock_file(dir, fd, read_only, failure);
+        if (err)
+            return err;
+        if (is_current(dir, fd))
+            return steal_fd(&fd);
+    }
+    return failed(failure, EXIT_UNSAFE, -EBUSY, "%s: it keeps being replaced", dir->path);
+}
+
+int store_dir_create(const struct store_dir *dir)
+{
+    cleanup_fd int fd = -1;
+
+    store_dir_abandon(dir); /* left by a crash; the name is ours alone */
+    fd = openat(dir->fd, dir->fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    return steal_fd(&fd);
+}
+
+int store_dir_publish(const struct store_dir *dir)
+{
+    if (renameat(dir->fd, dir->fresh, dir->fd, dir->name) < 0 || fsync(dir->fd) < 0)
+        return -errno;
+    return 0;
+}
+
+void store_dir_abandon(const struct store_dir *dir)
+{
+    unlinkat(dir->fd, dir->fresh, 0);
+}
+
+int store_dir_set_aside(const struct store_dir *dir, struct failure *failure)
+{
+    struct timespec now;
+    struct tm tm;
+    char aside[160], when[32];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
+    snprintf(aside, sizeof(aside), "%s.%s.%09ld", dir->name, when, now.tv_nsec);
+    if (renameat(dir->fd, dir->name, dir->fd, aside) < 0 || fsync(dir->fd) < 0)
+        return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot set it aside: %s", dir->path,
+                      strerror(errno));
+    log_warning("the old state was kept as %s beside %s", aside, dir->path);
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where a state file lies: names, ownership, locking and atomic replacement. See store.h. */
+#ifndef FUSE_STORE_DIR_H
+#define FUSE_STORE_DIR_H
+
+#include "fuse/failure.h"
+
+#include <limits.h>
+#include <stdbool.h>
+
+struct store_dir {
+    int fd;              /* of the directory */
+    char name[80];       /* of the state file in it */
+    char fresh[96];      /* of a new state before it gets that name */
+    char path[PATH_MAX]; /* the whole path, for messages */
+};
+
+#define STORE_DIR_INIT                                                                             \
+    {                                                                                              \
+        .fd = -1                                                                                   \
+    }
+
+/*
+ * Opens DIRECTORY (made with mode 0700 if it is not there, unless READ_ONLY: then -ENOENT). It
+ * must be a directory, no link, owned by the caller, writable by nobody else.
+ */
+int store_dir_enter(struct store_dir *dir, const char *directory, const char *identity,
+                    bool read_only, struct failure *failure);
+void store_dir_close(struct store_dir *dir);
+
+/*
+ * Opens and locks the state file. Returns a descriptor, -ENOENT, -EBUSY when another process
+ * has it, or another -errno.
+ */
+int store_dir_open(const struct store_dir *dir, bool read_only, struct failure *failure);
+
+/* Makes a new, locked file under the temporary name. Returns a descriptor or -errno. */
+int store_dir_create(const struct store_dir *dir);
+/* Gives the new file, which must be flushed, its name; flushes the directory. 0 or -errno. */
+int store_dir_publish(const struct store_dir *dir);
+/* Removes the new file, if it is there. */
+void store_dir_abandon(const struct store_dir *dir);
+
+/* Renames the state file to one with the time in it. */
+int store_dir_set_aside(const struct store_dir *dir, struct failure *failure);
+
+#endif
