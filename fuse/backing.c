@@ -76,18 +76,10 @@ void *backing_thread_buffer(size_t size)
     return thread_buffer(BUFFER_CALLER, size);
 }
 
-int backing_init(struct backing *b, int fd, bool is_block, bool direct, uint32_t align,
-                 uint64_t size)
+/* The disk is the first member. */
+static struct backing *of_disk(struct disk *disk)
 {
-    *b =
-        (struct backing){.fd = fd, .is_block = is_block, .align = direct ? align : 1, .size = size};
-    return -pthread_rwlock_init(&b->edges, NULL);
-}
-
-void backing_close(struct backing *b)
-{
-    close_fd(&b->fd);
-    pthread_rwlock_destroy(&b->edges);
+    return (struct backing *)disk;
 }
 
 /* Whether the kernel takes this as direct I/O without our help. */
@@ -97,8 +89,9 @@ static bool is_aligned(const struct backing *b, const void *data, size_t length,
            ((uintptr_t)data % BACKING_MEMORY_ALIGN == 0 && (offset | length) % b->align == 0);
 }
 
-int backing_read(struct backing *b, void *data, size_t length, uint64_t offset)
+static int backing_read(struct disk *disk, void *data, size_t length, uint64_t offset)
 {
+    struct backing *b = of_disk(disk);
     uint8_t *out = data;
 
     if (is_aligned(b, data, length, offset))
@@ -157,8 +150,9 @@ static int write_bounced(struct backing *b, const void *data, size_t length, uin
     return err;
 }
 
-int backing_write(struct backing *b, const void *data, size_t length, uint64_t offset)
+static int backing_write(struct disk *disk, const void *data, size_t length, uint64_t offset)
 {
+    struct backing *b = of_disk(disk);
     const uint8_t *in = data;
     int err;
 
@@ -242,8 +236,9 @@ static int zero_aligned(struct backing *b, uint64_t offset, uint64_t length, boo
     return err;
 }
 
-int backing_zero(struct backing *b, uint64_t offset, uint64_t length, bool discard)
+static int backing_zero(struct disk *disk, uint64_t offset, uint64_t length, bool discard)
 {
+    struct backing *b = of_disk(disk);
     /* 4096 also where direct I/O takes less: a physical sector is not torn for nothing. */
     uint64_t unit = BACKING_MEMORY_ALIGN;
     uint64_t end = offset + length, first = round_up(offset, unit), last = round_down(end, unit);
@@ -259,8 +254,9 @@ int backing_zero(struct backing *b, uint64_t offset, uint64_t length, bool disca
     return err;
 }
 
-int backing_flush(struct backing *b)
+static int backing_flush(struct disk *disk)
 {
+    struct backing *b = of_disk(disk);
     int err = atomic_load(&b->lost);
 
     if (!err && fdatasync(b->fd) < 0)
@@ -269,4 +265,28 @@ int backing_flush(struct backing *b)
     if (err && b->align == 1)
         atomic_store(&b->lost, err);
     return err;
+}
+
+static const struct disk_operations backing_operations = {
+    .read = backing_read,
+    .write = backing_write,
+    .zero = backing_zero,
+    .flush = backing_flush,
+};
+
+int backing_init(struct backing *b, int fd, bool is_block, bool direct, uint32_t align,
+                 uint64_t size)
+{
+    *b = (struct backing){.disk = {&backing_operations},
+                          .fd = fd,
+                          .is_block = is_block,
+                          .align = direct ? align : 1,
+                          .size = size};
+    return -pthread_rwlock_init(&b->edges, NULL);
+}
+
+void backing_close(struct backing *b)
+{
+    close_fd(&b->fd);
+    pthread_rwlock_destroy(&b->edges);
 }

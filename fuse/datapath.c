@@ -35,7 +35,7 @@ static int read_piece(struct datapath *path, const struct piece *p, uint8_t *out
 {
     switch (p->kind) {
     case EXTENT_DEVICE:
-        return backing_read(path->backing, out, p->length, p->backing);
+        return disk_read(path->disk, out, p->length, p->backing);
     case EXTENT_META:
         store_read(path->store, out, p->length, p->backing);
         return 0;
@@ -70,7 +70,7 @@ static int overlay(struct datapath *path, uint64_t at, size_t size, const uint8_
                    uint64_t offset, uint64_t length, uint8_t *before, uint8_t *after)
 {
     uint64_t from = offset > at ? offset : at, to = min_u64(offset + length, at + size);
-    int err = backing_read(path->backing, before, size, at);
+    int err = disk_read(path->disk, before, size, at);
 
     if (err)
         return err;
@@ -158,7 +158,7 @@ static int write_bat(struct datapath *path, const uint8_t *data, const struct pi
         err = bat_interpret(path->layout, i,
                             bat_overlay(path->layout, i, data, p->backing, p->length), &asked);
         if (!err && asked.length)
-            err = backing_zero(path->backing, asked.offset, asked.length, asked.discard);
+            err = disk_zero(path->disk, asked.offset, asked.length, asked.discard);
     }
     return err;
 }
@@ -181,7 +181,7 @@ static int write_piece(struct datapath *path, const struct piece *p, const uint8
 {
     switch (p->kind) {
     case EXTENT_DEVICE:
-        return backing_write(path->backing, in, p->length, p->backing);
+        return disk_write(path->disk, in, p->length, p->backing);
     case EXTENT_META:
         return store_write(path->store, in, p->length, p->backing);
     case EXTENT_BAT:
@@ -245,7 +245,7 @@ static int zero_disk(struct datapath *path, uint64_t offset, uint64_t length, bo
         err = pass_firewall(path, NULL, offset, length);
     }
     if (!err)
-        err = backing_zero(path->backing, offset, length, discard);
+        err = disk_zero(path->disk, offset, length, discard);
     if (guarded)
         pthread_mutex_unlock(&path->guard);
     return err;
@@ -274,7 +274,7 @@ int datapath_zero(struct datapath *path, uint64_t offset, uint64_t length, bool 
 
 int datapath_flush(struct datapath *path)
 {
-    int err = path->read_only ? 0 : backing_flush(path->backing);
+    int err = path->read_only ? 0 : disk_flush(path->disk);
 
     if (err)
         log_error("flush of the device failed: %s; the client was told", strerror(-err));

@@ -11,14 +11,16 @@
 #define FUSE_DATAPATH_H
 
 #include "common/extent.h"
-#include "fuse/backing.h"
+#include "fuse/disk.h"
 #include "fuse/store.h"
 #include "vhdxgen/layout.h"
+
+#include <pthread.h>
 
 struct datapath {
     const struct vhdx_layout *layout;
     const struct extent_map *map;
-    struct backing *backing;
+    struct disk *disk;
     struct store *store;
     bool read_only;
     bool no_firewall;

@@ -6,6 +6,7 @@ libdaemon_a_SOURCES = \
 	fuse/claim.c fuse/claim.h \
 	fuse/daemon.c fuse/daemon.h \
 	fuse/datapath.c fuse/datapath.h \
+	fuse/disk.h \
 	fuse/failure.c fuse/failure.h \
 	fuse/firewall.c fuse/firewall.h \
 	fuse/holders.c fuse/holders.h \

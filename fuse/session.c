@@ -61,7 +61,7 @@ static int take(struct session *s, struct failure *failure)
     s->path = (struct datapath){
         .layout = &s->layout,
         .map = &s->map,
-        .backing = &s->claim.backing,
+        .disk = &s->claim.backing.disk,
         .store = s->store,
         .read_only = o->read_only,
         .no_firewall = o->no_firewall,
