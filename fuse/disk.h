@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A disk as the data path sees it: an array of bytes. The partition is one (backing.h);
+ * an overlay over a partition is another.
+ *
+ * Offsets and lengths are in bytes, inside the disk, at any alignment. All functions may be
+ * called from any thread, in parallel, and return 0 or -errno.
+ */
+#ifndef FUSE_DISK_H
+#define FUSE_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct disk;
+
+struct disk_operations {
+    int (*read)(struct disk *disk, void *data, size_t length, uint64_t offset);
+    int (*write)(struct disk *disk, const void *data, size_t length, uint64_t offset);
+    /*
+     * Makes the range read as zeros, exactly. With DISCARD the space may be given back
+     * to what the disk lies on; without, it stays allocated.
+     */
+    int (*zero)(struct disk *disk, uint64_t offset, uint64_t length, bool discard);
+    /* All that was written before is on stable storage when this returns 0. */
+    int (*flush)(struct disk *disk);
+};
+
+/* Embedded in what implements it. */
+struct disk {
+    const struct disk_operations *operations;
+};
+
+static inline int disk_read(struct disk *disk, void *data, size_t length, uint64_t offset)
+{
+    return disk->operations->read(disk, data, length, offset);
+}
+
+static inline int disk_write(struct disk *disk, const void *data, size_t length, uint64_t offset)
+{
+    return disk->operations->write(disk, data, length, offset);
+}
+
+static inline int disk_zero(struct disk *disk, uint64_t offset, uint64_t length, bool discard)
+{
+    return disk->operations->zero(disk, offset, length, discard);
+}
+
+static inline int disk_flush(struct disk *disk)
+{
+    return disk->operations->flush(disk);
+}
+
+#endif
