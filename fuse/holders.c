@@ -100,14 +100,15 @@ bool holders_mounted(dev_t device, char *where, size_t size)
     size_t room = 0;
 
     while (f && getline(&line, &room, f) > 0) {
-        char point[1024], source[1024];
+        char point[1024], type[64], source[1024];
         unsigned maj, min;
         char *rest = strstr(line, " - ");
 
         /* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue" */
         if (sscanf(line, "%*u %*u %u:%u %*s %1023s", &maj, &min, point) != 3)
             continue;
-        if (!rest || sscanf(rest, " - %*s %1023s", source) != 1)
+        /* A FUSE mount may call itself after the device (ours do) without holding it. */
+        if (!rest || sscanf(rest, " - %63s %1023s", type, source) != 2 || !strncmp(type, "fuse", 4))
             *source = '\0';
         unescape(source);
         /* btrfs shows a device number of its own: there the source tells. */
