@@ -7,9 +7,12 @@
 
 uint64_t extent_map_size(const struct extent_map *map)
 {
-    const struct extent *last = map->extents + map->count - 1;
+    const struct extent *last;
 
-    return map->count ? last->offset + last->length : 0;
+    if (!map->count)
+        return 0;
+    last = &map->extents[map->count - 1];
+    return last->offset + last->length;
 }
 
 static bool continues(const struct extent *last, enum extent_kind kind, uint64_t backing)

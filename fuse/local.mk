@@ -1,4 +1,4 @@
-# libdaemon: all of vhdxfs but the two files that talk to libfuse, so that tests can link it.
+# libdaemon: all of vhdxfs but the files that talk to libfuse, so that tests can link it.
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
 	fuse/backing.c fuse/backing.h \
@@ -16,10 +16,13 @@ libdaemon_a_SOURCES = \
 	fuse/probe.c fuse/probe.h \
 	fuse/safety.c fuse/safety.h \
 	fuse/session.c fuse/session.h \
+	fuse/side.c fuse/side.h \
 	fuse/source.c fuse/source.h \
 	fuse/store.c fuse/store.h \
 	fuse/store_dir.c fuse/store_dir.h \
-	fuse/store_file.c fuse/store_file.h
+	fuse/store_file.c fuse/store_file.h \
+	fuse/xattrs.c fuse/xattrs.h \
+	fuse/xattrs_file.c fuse/xattrs_file.h
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS)
 daemon_libs = libdaemon.a libvhdxgen.a libcommon.a \
 	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS)
@@ -29,7 +32,9 @@ sbin_PROGRAMS += fuse/vhdxfs
 fuse_vhdxfs_SOURCES = \
 	fuse/fuse_api.h \
 	fuse/main.c \
-	fuse/operations.c fuse/operations.h
+	fuse/operations.c fuse/operations.h \
+	fuse/side_operations.c fuse/side_operations.h \
+	fuse/xattr_operations.c fuse/xattr_operations.h
 fuse_vhdxfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
 fuse_vhdxfs_LDADD = $(daemon_libs) $(FUSE_LIBS)
 dist_man_MANS += man/vhdxfs.8

@@ -67,7 +67,7 @@ static int serve_requests(struct fuse_session *se, bool single_thread)
 }
 
 /* Serves until it is unmounted or told to stop. */
-static int serve_mounted(struct fuse_session *se, struct export *export, struct daemon *daemon,
+static int serve_mounted(struct fuse_session *se, struct exported *export, struct daemon *daemon,
                          struct failure *failure)
 {
     const struct options *o = export->session->options;
@@ -86,25 +86,25 @@ static int serve_mounted(struct fuse_session *se, struct export *export, struct 
                : 0;
 }
 
-static int mount_and_serve(struct session *session, const char *mountpoint, bool is_file,
-                           struct failure *failure)
+static int mount_and_serve(struct exported *export, const char *mountpoint, struct failure *failure)
 {
+    struct session *session = export->session;
     struct daemon daemon = {.ready_fd = -1};
-    struct export export = {
-        .session = session, .is_file = is_file, .ready = daemon_ready, .ready_arg = &daemon};
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *se = NULL;
     int err = fuse_arguments(&args, session->options, session->facts.path);
 
+    export->ready = daemon_ready;
+    export->ready_arg = &daemon;
     if (!err) {
-        se = fuse_session_new(&args, &export_operations, sizeof(export_operations), &export);
+        se = fuse_session_new(&args, &export_operations, sizeof(export_operations), export);
         err = se ? 0 : failed(failure, EXIT_USAGE, -EINVAL, "libfuse refused the mount options");
     }
     if (!err && fuse_session_mount(se, mountpoint) < 0)
         err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",
                      mountpoint);
     if (!err) {
-        err = serve_mounted(se, &export, &daemon, failure);
+        err = serve_mounted(se, export, &daemon, failure);
         fuse_session_unmount(se);
         daemon_end(&daemon);
     }
@@ -114,12 +114,24 @@ static int mount_and_serve(struct session *session, const char *mountpoint, bool
     return err;
 }
 
+/* What is beside the VHDX: other files, and everybody's extended attributes. */
+static int open_beside(struct exported *e, struct failure *failure)
+{
+    const struct options *o = e->session->options;
+    const char *identity = facts_identity(&e->session->facts);
+    int err = xattrs_open(&e->xattrs, o->state, identity, o->read_only, failure);
+
+    if (!err && !e->is_file)
+        err = side_open(&e->side, o->state, identity, o->read_only, failure);
+    return err;
+}
+
 static int serve(const struct options *options, struct failure *failure)
 {
     cleanup_free char *mountpoint = NULL;
     struct session session;
-    bool is_file;
-    int err = mountpoint_check(options->mountpoint, &mountpoint, &is_file, failure), stopped;
+    struct exported export = {.session = &session};
+    int err = mountpoint_check(options->mountpoint, &mountpoint, &export.is_file, failure), stopped;
 
     if (!err)
         err = mountpoint_check_fuse(failure);
@@ -127,7 +139,11 @@ static int serve(const struct options *options, struct failure *failure)
         err = session_start(&session, options, failure);
     if (err)
         return err;
-    err = mount_and_serve(&session, mountpoint, is_file, failure);
+    err = open_beside(&export, failure);
+    if (!err)
+        err = mount_and_serve(&export, mountpoint, failure);
+    side_close(export.side);
+    xattrs_close(export.xattrs);
     stopped = session_stop(&session);
     if (!err && stopped)
         err = failed(failure, EXIT_IO_ERROR, stopped, "the last flush failed: %s",

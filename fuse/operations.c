@@ -2,36 +2,26 @@
 #include "fuse/operations.h"
 
 #include "fuse/log.h"
+#include "fuse/side_operations.h"
+#include "fuse/xattr_operations.h"
 
 #include <errno.h>
 #include <linux/falloc.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_INODE      2 /* when the root is a directory */
-#define ATTRIBUTE_LIFE  1.0
 #define LARGEST_REQUEST (1024 * 1024)
-
-static struct export *export_of(fuse_req_t req)
-{
-    return fuse_req_userdata(req);
-}
 
 static struct session *session_of(fuse_req_t req)
 {
     return export_of(req)->session;
 }
 
-static bool is_vhdx(const struct export *e, fuse_ino_t ino)
-{
-    return ino == (e->is_file ? FUSE_ROOT_ID : FILE_INODE);
-}
-
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-    struct export *e = userdata;
+    struct exported *e = userdata;
 
     conn->max_write = LARGEST_REQUEST;
     conn->max_read = 0;
@@ -43,7 +33,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         e->ready(e->ready_arg);
 }
 
-static void fill_attributes(const struct export *e, fuse_ino_t ino, struct stat *st)
+static void fill_attributes(const struct exported *e, fuse_ino_t ino, struct stat *st)
 {
     const struct options *o = e->session->options;
     mode_t mode = 0666 & ~o->umask;
@@ -73,6 +63,10 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct stat st;
 
     (void)fi;
+    if (is_side(ino)) {
+        side_op_getattr(req, ino);
+        return;
+    }
     fill_attributes(export_of(req), ino, &st);
     fuse_reply_attr(req, &st, ATTRIBUTE_LIFE);
 }
@@ -93,10 +87,14 @@ static struct timespec wanted_time(const struct stat *attr, int to_set)
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
 {
-    struct export *e = export_of(req);
+    struct exported *e = export_of(req);
     struct stat st;
 
     (void)fi;
+    if (is_side(ino)) {
+        side_op_setattr(req, ino, attr, to_set);
+        return;
+    }
     fill_attributes(e, ino, &st);
     if ((to_set & FUSE_SET_ATTR_SIZE && attr->st_size != st.st_size) ||
         (to_set & FUSE_SET_ATTR_MODE && (attr->st_mode & 07777) != (st.st_mode & 07777)) ||
@@ -115,45 +113,60 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct export *e = export_of(req);
+    struct exported *e = export_of(req);
     struct fuse_entry_param entry = {.attr_timeout = ATTRIBUTE_LIFE,
                                      .entry_timeout = ATTRIBUTE_LIFE};
 
-    if (is_vhdx(e, parent)) {
+    if (parent != FUSE_ROOT_ID || e->is_file) {
         fuse_reply_err(req, ENOTDIR);
         return;
     }
     if (strcmp(name, e->session->options->name) != 0) {
-        fuse_reply_err(req, ENOENT);
+        side_op_lookup(req, name);
         return;
     }
-    entry.ino = FILE_INODE;
-    fill_attributes(e, FILE_INODE, &entry.attr);
+    entry.ino = VHDX_INODE;
+    fill_attributes(e, VHDX_INODE, &entry.attr);
     fuse_reply_entry(req, &entry);
+}
+
+/* The INDEXth name of the directory and its inode number; false behind the last one. */
+static bool entry_at(struct exported *e, size_t index, char name[256], fuse_ino_t *ino)
+{
+    const char *fixed[] = {".", "..", e->session->options->name};
+    const fuse_ino_t inodes[] = {FUSE_ROOT_ID, FUSE_ROOT_ID, VHDX_INODE};
+    uint64_t side_inode;
+
+    if (index < ARRAY_SIZE(fixed)) {
+        snprintf(name, 256, "%s", fixed[index]);
+        *ino = inodes[index];
+        return true;
+    }
+    if (!side_at(e->side, (unsigned)(index - ARRAY_SIZE(fixed)), name, &side_inode))
+        return false;
+    *ino = side_inode;
+    return true;
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *fi)
 {
-    struct export *e = export_of(req);
-    const char *names[] = {".", "..", e->session->options->name};
-    const fuse_ino_t inodes[] = {FUSE_ROOT_ID, FUSE_ROOT_ID, FILE_INODE};
-    char buffer[1024];
+    struct exported *e = export_of(req);
+    char buffer[4096], name[256];
     size_t used = 0;
+    fuse_ino_t entry;
 
     (void)fi;
-    if (is_vhdx(e, ino)) {
+    if (ino != FUSE_ROOT_ID || e->is_file) {
         fuse_reply_err(req, ENOTDIR);
         return;
     }
     if (size > sizeof(buffer))
         size = sizeof(buffer);
-    for (size_t i = (size_t)offset; i < ARRAY_SIZE(names); i++) {
-        struct stat st;
-        size_t n;
+    for (size_t i = (size_t)offset; entry_at(e, i, name, &entry); i++) {
+        struct stat st = {.st_ino = entry, .st_mode = i < 2 ? S_IFDIR : S_IFREG};
+        size_t n = fuse_add_direntry(req, buffer + used, size - used, name, &st, (off_t)i + 1);
 
-        fill_attributes(e, inodes[i], &st);
-        n = fuse_add_direntry(req, buffer + used, size - used, names[i], &st, (off_t)i + 1);
         if (n > size - used)
             break;
         used += n;
@@ -163,10 +176,14 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct export *e = export_of(req);
+    struct exported *e = export_of(req);
     struct failure failure = {0};
     int err;
 
+    if (is_side(ino)) {
+        side_op_open(req, ino, fi);
+        return;
+    }
     if (!is_vhdx(e, ino)) {
         fuse_reply_err(req, EISDIR);
         return;
@@ -189,8 +206,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
-    (void)fi;
+    if (is_side(ino)) {
+        side_op_release(req, fi);
+        return;
+    }
     session_release(session_of(req));
     fuse_reply_err(req, 0);
 }
@@ -200,13 +219,14 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 {
     void *buffer = backing_thread_buffer(size);
     size_t done = 0;
-    int err =
-        buffer ? session_read(session_of(req), buffer, size, (uint64_t)offset, &done) : -ENOMEM;
+    int err = -ENOMEM;
 
-    (void)ino;
-    (void)fi;
+    if (buffer && is_side(ino))
+        err = side_op_read(buffer, size, offset, fi, &done);
+    else if (buffer)
+        err = session_read(session_of(req), buffer, size, (uint64_t)offset, &done);
     if (err)
-        fuse_reply_err(req, -err);
+        reply_error(req, err);
     else
         fuse_reply_buf(req, buffer, done);
 }
@@ -215,12 +235,14 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
                      struct fuse_file_info *fi)
 {
     size_t done = 0;
-    int err = session_write(session_of(req), data, size, (uint64_t)offset, &done);
+    int err;
 
-    (void)ino;
-    (void)fi;
+    if (is_side(ino))
+        err = side_op_write(req, data, size, offset, fi, &done);
+    else
+        err = session_write(session_of(req), data, size, (uint64_t)offset, &done);
     if (err)
-        fuse_reply_err(req, -err);
+        reply_error(req, err);
     else
         fuse_reply_write(req, done);
 }
@@ -228,17 +250,14 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 /* close(2): not asked for by POSIX, but the last chance to tell this client of an error. */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
     (void)fi;
-    fuse_reply_err(req, -session_flush(session_of(req)));
+    reply_error(req, is_side(ino) ? 0 : session_flush(session_of(req)));
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-    (void)ino;
     (void)datasync;
-    (void)fi;
-    fuse_reply_err(req, -session_flush(session_of(req)));
+    reply_error(req, is_side(ino) ? side_op_fsync(fi) : session_flush(session_of(req)));
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
@@ -247,9 +266,10 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     struct session *s = session_of(req);
     int err;
 
-    (void)ino;
     (void)fi;
-    if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+    if (is_side(ino))
+        err = -EOPNOTSUPP;
+    else if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
         err = session_zero(s, (uint64_t)offset, (uint64_t)length, true);
     else if ((mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE)
         err = session_zero(s, (uint64_t)offset, (uint64_t)length, false);
@@ -257,17 +277,15 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
         err = range_inside((uint64_t)offset, (uint64_t)length, session_size(s)) ? 0 : -ENOSPC;
     else
         err = -EOPNOTSUPP;
-    fuse_reply_err(req, -err);
+    reply_error(req, err);
 }
 
 /* No holes: data reaches to the end, and there is the only hole. */
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-    off_t size = (off_t)session_size(session_of(req));
+    off_t size = is_side(ino) ? side_op_size(fi) : (off_t)session_size(session_of(req));
 
-    (void)ino;
-    (void)fi;
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         fuse_reply_err(req, EINVAL);
     else if (offset < 0 || offset >= size)
@@ -290,35 +308,55 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_statfs(req, &st);
 }
 
-/* Whatever would remove, rename, replace or add something: the file is the partition. */
+/* Whether NAME in PARENT is the VHDX, which is the partition: it cannot be removed or renamed. */
+static bool names_vhdx(const struct exported *e, fuse_ino_t parent, const char *name)
+{
+    return parent == FUSE_ROOT_ID && !strcmp(name, e->session->options->name);
+}
+
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct export *e = export_of(req);
-    bool here = !is_vhdx(e, parent) && !strcmp(name, e->session->options->name);
+    struct exported *e = export_of(req);
 
-    if (here)
+    if (names_vhdx(e, parent, name)) {
         log_warning("refused to delete the VHDX");
-    fuse_reply_err(req, here ? EPERM : ENOENT);
+        reply_error(req, -EPERM);
+        return;
+    }
+    reply_error(req, side_op_unlink(e, name));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    bool here = !strcmp(name, session_of(req)->options->name);
-
     (void)parent;
-    fuse_reply_err(req, here ? ENOTDIR : ENOENT);
+    (void)name;
+    fuse_reply_err(req, ENOTDIR);
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                       const char *newname, unsigned flags)
 {
-    (void)parent;
-    (void)newparent;
-    (void)flags;
-    log_warning("refused to rename %s to %s", name, newname);
-    fuse_reply_err(req, EPERM);
+    struct exported *e = export_of(req);
+
+    if (names_vhdx(e, parent, name) || names_vhdx(e, newparent, newname)) {
+        log_warning("refused to rename %s to %s", name, newname);
+        reply_error(req, -EPERM);
+        return;
+    }
+    reply_error(req, side_op_rename(e, name, newname, flags));
 }
 
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    (void)mode;
+    if (parent != FUSE_ROOT_ID || names_vhdx(export_of(req), parent, name))
+        reply_error(req, -EEXIST);
+    else
+        side_op_create(req, name, fi);
+}
+
+/* Directories, links and special files: not here. */
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
     (void)parent;
@@ -357,6 +395,7 @@ const struct fuse_lowlevel_ops export_operations = {
     .symlink = op_symlink,
     .rename = op_rename,
     .link = op_link,
+    .create = op_create,
     .open = op_open,
     .read = op_read,
     .write = op_write,
@@ -367,4 +406,8 @@ const struct fuse_lowlevel_ops export_operations = {
     .statfs = op_statfs,
     .fallocate = op_fallocate,
     .lseek = op_lseek,
+    .setxattr = xattr_op_set,
+    .getxattr = xattr_op_get,
+    .listxattr = xattr_op_list,
+    .removexattr = xattr_op_remove,
 };

@@ -1,22 +1,52 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The FUSE callbacks and nothing else: each one unpacks a request, asks the session,
- * and replies. They run in parallel, in as many threads as libfuse keeps.
+ * The FUSE callbacks and nothing else: each one unpacks a request, asks the session (or
+ * the files and attributes beside it), and replies. They run in parallel, in as many threads as
+ * libfuse keeps.
  */
 #ifndef FUSE_OPERATIONS_H
 #define FUSE_OPERATIONS_H
 
 #include "fuse/fuse_api.h"
 #include "fuse/session.h"
+#include "fuse/side.h"
+#include "fuse/xattrs.h"
 
-struct export
-{
+/* What is shown at the mount point. */
+struct exported {
     struct session *session;
+    struct xattrs *xattrs;
+    struct side *side;     /* NULL where the root is a file */
     bool is_file;          /* the mount point is a regular file: the root is the VHDX */
     void (*ready)(void *); /* called once, when the kernel has accepted the mount */
     void *ready_arg;
 };
 
 extern const struct fuse_lowlevel_ops export_operations;
+
+/* For the other files of callbacks (side_operations.c, xattr_operations.c). */
+#define ATTRIBUTE_LIFE 1.0 /* seconds */
+#define VHDX_INODE     2   /* when the root is a directory */
+
+static inline struct exported *export_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+static inline bool is_vhdx(const struct exported *e, fuse_ino_t ino)
+{
+    return ino == (e->is_file ? FUSE_ROOT_ID : VHDX_INODE);
+}
+
+static inline bool is_side(fuse_ino_t ino)
+{
+    return ino >= SIDE_INODES;
+}
+
+/* A reply for ERR, 0 or negative. */
+static inline void reply_error(fuse_req_t req, int err)
+{
+    fuse_reply_err(req, -err);
+}
 
 #endif

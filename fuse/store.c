@@ -30,7 +30,7 @@ struct page {
 struct store {
     pthread_mutex_t lock;
     int fd; /* -1: memory only */
-    char path[PATH_MAX];
+    char path[PATH_MAX + 80];
     uint64_t generation; /* the greatest in use */
     bool unflushed;      /* some page is */
     struct page pages[STORE_PAGES];

@@ -44,17 +44,24 @@ static int check_directory(int fd, const char *path, struct failure *failure)
     return 0;
 }
 
+void store_dir_select(struct store_dir *dir, const char *suffix)
+{
+    snprintf(dir->name, sizeof(dir->name), "%s.%s", dir->identity, suffix);
+    snprintf(dir->fresh, sizeof(dir->fresh), "%s.new", dir->name);
+    snprintf(dir->path, sizeof(dir->path), "%s/%s", dir->directory, dir->name);
+}
+
 int store_dir_enter(struct store_dir *dir, const char *directory, const char *identity,
                     bool read_only, struct failure *failure)
 {
     int err = read_only ? 0 : make_directories(directory);
 
-    snprintf(dir->name, sizeof(dir->name), "%.64s.state", identity);
-    for (char *p = dir->name; *p; p++) /* UUIDs hold no slash, but who knows them all */
+    snprintf(dir->identity, sizeof(dir->identity), "%s", identity);
+    for (char *p = dir->identity; *p; p++) /* UUIDs hold no slash, but who knows them all */
         if (*p == '/')
             *p = '_';
-    snprintf(dir->fresh, sizeof(dir->fresh), "%s.new", dir->name);
-    snprintf(dir->path, sizeof(dir->path), "%s/%s", directory, dir->name);
+    snprintf(dir->directory, sizeof(dir->directory), "%s", directory);
+    store_dir_select(dir, "state");
     if (!err) {
         dir->fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         err = dir->fd < 0 ? -errno : 0;

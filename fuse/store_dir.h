@@ -9,10 +9,12 @@
 #include <stdbool.h>
 
 struct store_dir {
-    int fd;              /* of the directory */
-    char name[80];       /* of the state file in it */
-    char fresh[96];      /* of a new state before it gets that name */
-    char path[PATH_MAX]; /* the whole path, for messages */
+    int fd;            /* of the directory */
+    char identity[65]; /* of the partition, as it is used in file names */
+    char directory[PATH_MAX];
+    char name[80];            /* of the state file in it */
+    char fresh[96];           /* of a new state before it gets that name */
+    char path[PATH_MAX + 80]; /* the whole path, for messages */
 };
 
 #define STORE_DIR_INIT                                                                             \
@@ -27,6 +29,9 @@ struct store_dir {
 int store_dir_enter(struct store_dir *dir, const char *directory, const char *identity,
                     bool read_only, struct failure *failure);
 void store_dir_close(struct store_dir *dir);
+
+/* Goes on to another file of the same partition, SUFFIX instead of "state". */
+void store_dir_select(struct store_dir *dir, const char *suffix);
 
 /*
  * Opens and locks the state file. Returns a descriptor, -ENOENT, -EBUSY when another process

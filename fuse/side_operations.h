@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The part of the callbacks that serves the small files beside the VHDX. An open file's
+ * handle is its descriptor. Those that take a request reply to it; the others return 0 or
+ * -errno.
+ */
+#ifndef FUSE_SIDE_OPERATIONS_H
+#define FUSE_SIDE_OPERATIONS_H
+
+#include "fuse/operations.h"
+
+void side_op_lookup(fuse_req_t req, const char *name);
+void side_op_getattr(fuse_req_t req, fuse_ino_t ino);
+void side_op_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set);
+void side_op_create(fuse_req_t req, const char *name, struct fuse_file_info *fi);
+void side_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void side_op_release(fuse_req_t req, struct fuse_file_info *fi);
+
+int side_op_read(void *data, size_t size, off_t offset, const struct fuse_file_info *fi,
+                 size_t *done);
+int side_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
+                  const struct fuse_file_info *fi, size_t *done);
+int side_op_fsync(const struct fuse_file_info *fi);
+off_t side_op_size(const struct fuse_file_info *fi);
+int side_op_unlink(struct exported *e, const char *name);
+int side_op_rename(struct exported *e, const char *name, const char *to, unsigned flags);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/xattr_operations.h"
+
+#include "common/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What xattrs.h calls the object with that inode number. */
+static int object_of(struct exported *e, fuse_ino_t ino, char object[SIDE_NAME_MAX + 1])
+{
+    if (is_side(ino))
+        return side_name(e->side, ino, object);
+    strcpy(object, is_vhdx(e, ino) ? ":" : ".");
+    return 0;
+}
+
+void xattr_op_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                  int flags)
+{
+    struct exported *e = export_of(req);
+    char object[SIDE_NAME_MAX + 1];
+    int err = object_of(e, ino, object);
+
+    reply_error(req, err ? err : xattrs_set(e->xattrs, object, name, value, size, flags));
+}
+
+void xattr_op_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    struct exported *e = export_of(req);
+    char object[SIDE_NAME_MAX + 1];
+    cleanup_free void *value = malloc(size ? size : 1);
+    ssize_t n = value ? object_of(e, ino, object) : -ENOMEM;
+
+    if (n == 0)
+        n = xattrs_get(e->xattrs, object, name, value, size);
+    if (n < 0)
+        reply_error(req, (int)n);
+    else if (size == 0)
+        fuse_reply_xattr(req, (size_t)n);
+    else
+        fuse_reply_buf(req, value, (size_t)n);
+}
+
+void xattr_op_list(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    struct exported *e = export_of(req);
+    char object[SIDE_NAME_MAX + 1];
+    cleanup_free char *list = malloc(size ? size : 1);
+    ssize_t n = list ? object_of(e, ino, object) : -ENOMEM;
+
+    if (n == 0)
+        n = xattrs_list(e->xattrs, object, list, size);
+    if (n < 0)
+        reply_error(req, (int)n);
+    else if (size == 0)
+        fuse_reply_xattr(req, (size_t)n);
+    else
+        fuse_reply_buf(req, list, (size_t)n);
+}
+
+void xattr_op_remove(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    struct exported *e = export_of(req);
+    char object[SIDE_NAME_MAX + 1];
+    int err = object_of(e, ino, object);
+
+    reply_error(req, err ? err : xattrs_remove(e->xattrs, object, name));
+}
