@@ -25,7 +25,9 @@ int complain(int status, const char *format, ...) __attribute__((format(printf, 
 /* Each runs its subcommand; ARGV[0] is its name. Returns the exit status. */
 int cmd_check(int argc, char **argv);
 int cmd_create(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 
 /* --help and --version of a subcommand; GETOPT_COMMON goes into its table of long options. */
 #define GETOPT_COMMON                                                                              \

@@ -14,6 +14,7 @@ libvhdxgen_a_SOURCES = \
 	vhdxgen/io.h \
 	vhdxgen/layout.c vhdxgen/layout.h \
 	vhdxgen/log.c vhdxgen/log.h \
+	vhdxgen/replay.c vhdxgen/replay.h \
 	vhdxgen/report.c vhdxgen/report.h \
 	vhdxgen/rules.c vhdxgen/rules.h \
 	vhdxgen/text.c vhdxgen/text.h \
@@ -25,7 +26,12 @@ vhdxgen_vhdxgen_SOURCES = \
 	vhdxgen/cli.c vhdxgen/cli.h \
 	vhdxgen/cmd_check.c \
 	vhdxgen/cmd_create.c \
+	vhdxgen/cmd_dump.c \
 	vhdxgen/cmd_info.c \
+	vhdxgen/cmd_replay.c \
+	vhdxgen/dump.h \
+	vhdxgen/dump_log.c \
+	vhdxgen/dump_tables.c \
 	vhdxgen/info.h \
 	vhdxgen/info_json.c \
 	vhdxgen/info_text.c \

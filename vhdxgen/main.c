@@ -9,7 +9,9 @@ static const char help[] =
     "\n"
     "  check FILE            judge FILE by every rule of the standard\n"
     "  info FILE             describe FILE\n"
+    "  replay FILE           replay FILE's log in place\n"
     "  create --size N OUT   make a fixed VHDX file\n"
+    "  dump FILE REGION      decode a structure of FILE line by line\n"
     "\n"
     "  -h, --help            print this help and exit\n"
     "  -V, --version         print the version and exit\n"
@@ -21,9 +23,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"check", cmd_check},
-    {"create", cmd_create},
-    {"info", cmd_info},
+    {"check", cmd_check}, {"create", cmd_create}, {"dump", cmd_dump},
+    {"info", cmd_info},   {"replay", cmd_replay},
 };
 
 int main(int argc, char **argv)
