@@ -9,7 +9,7 @@
 struct vhdx_identity {
     struct guid file_write; /* changes when the file does (2.2.2) */
     struct guid data_write; /* changes when the disk's content does */
-    struct guid disk_id;    /* the SCSI page 83 identity of the virtual disk (2.6.2.4) */
+    struct guid disk_id;    /* the SCSI page 83 identity of the virtual disk (2.6.2.3) */
 };
 
 /* The same partition, the same identity: GUIDs derived as guid_derive() says. */

@@ -149,6 +149,21 @@ struct vhdx_disk_log_sector { /* 2.3.1.4 */
 };
 _Static_assert(sizeof(struct vhdx_disk_log_sector) == 4096, "2.3.1.4");
 
+struct vhdx_disk_parent_locator { /* 2.6.2.6.1 */
+    struct guid locator_type;
+    uint8_t reserved[2];
+    uint8_t key_value_count[2];
+};
+_Static_assert(sizeof(struct vhdx_disk_parent_locator) == 20, "2.6.2.6.1");
+
+struct vhdx_disk_parent_entry { /* 2.6.2.6.2; UTF-16LE text at offsets from the item's start */
+    uint8_t key_offset[4];
+    uint8_t value_offset[4];
+    uint8_t key_length[2]; /* bytes */
+    uint8_t value_length[2];
+};
+_Static_assert(sizeof(struct vhdx_disk_parent_entry) == 12, "2.6.2.6.2");
+
 /* Regions (2.2.3.2) and system metadata items (2.6.2). */
 #define VHDX_REGION_BAT                                                                            \
     GUID_INIT(0x2dc27766, 0xf623, 0x4200, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08)
@@ -168,5 +183,7 @@ _Static_assert(sizeof(struct vhdx_disk_log_sector) == 4096, "2.3.1.4");
     GUID_INIT(0xa8d35f2d, 0xb30b, 0x454d, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c)
 #define VHDX_ITEM_INCOMPLETE_FILE                                                                  \
     GUID_INIT(0x71cc85f0, 0x1b69, 0x4e28, 0x95, 0x58, 0xc3, 0xbf, 0x83, 0xae, 0x75, 0xd3)
+#define VHDX_PARENT_LOCATOR_TYPE                                                                   \
+    GUID_INIT(0xb04aefb7, 0xd19e, 0x4a81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13)
 
 #endif

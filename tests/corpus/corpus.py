@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+Makes the corpus of good and spoiled VHDX files, and compares verdicts.
+
+    corpus.py generate DIR          make every file and DIR/MANIFEST
+    corpus.py verify VHDXGEN DIR    compare `VHDXGEN check` with the manifest
+    corpus.py rules VHDXGEN         every rule must have a case that breaks just it
+
+"Just it" allows for the companions that cannot be avoided: see COMPANIONS.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cases import CASES  # noqa: E402
+from vhdxlib import Image  # noqa: E402
+
+# A rule that cannot speak without another one: no valid header means two bad ones; an entry of
+# the log is judged in a log that is dirty; an unknown region or item is a note of its own.
+COMPANIONS = {
+    "VHDX-HDR-001": {"VHDX-HDR-003"},
+    "VHDX-REG-001": {"VHDX-REG-003"},
+    "VHDX-REG-013": {"VHDX-REG-018"},
+    "VHDX-REG-014": {"VHDX-REG-018"},
+    "VHDX-META-016": {"VHDX-META-019"},
+}
+
+
+def companions(rule):
+    return COMPANIONS.get(rule, {"VHDX-LOG-002"} if rule.startswith("VHDX-LOG") else set())
+
+
+def generate(directory):
+    names = set()
+    with open(os.path.join(directory, "MANIFEST"), "w", encoding="ascii") as manifest:
+        for name, rules, arguments, edit in CASES:
+            if name in names:
+                sys.exit(f"two cases are named {name}")
+            names.add(name)
+            image = Image(**arguments)
+            edit(image)
+            image.write(os.path.join(directory, name + ".vhdx"))
+            print(name, ",".join(sorted(rules)) or "-", sep="\t", file=manifest)
+    print(f"{len(CASES)} files")
+
+
+def read_manifest(directory):
+    with open(os.path.join(directory, "MANIFEST"), encoding="ascii") as manifest:
+        for line in manifest:
+            name, rules = line.rstrip("\n").split("\t")
+            yield name, set() if rules == "-" else set(rules.split(","))
+
+
+def severities(program):
+    out = subprocess.run([program, "check", "--list-rules", "--output=json"], check=True,
+                         stdout=subprocess.PIPE).stdout
+    return {r["rule"]: r["severity"] for r in json.loads(out)}
+
+
+def verify(program, directory):
+    severity = severities(program)
+    wrong = files = 0
+    for name, rules in read_manifest(directory):
+        path = os.path.join(directory, name + ".vhdx")
+        run = subprocess.run([program, "check", "--output=json", path], stdout=subprocess.PIPE,
+                             check=False)
+        invalid = any(severity[r] == "error" for r in rules)
+        files += 1
+        if run.returncode not in (0, 3):
+            print(f"{name}: exit status {run.returncode}")
+            wrong += 1
+            continue
+        report = json.loads(run.stdout)
+        found = set(report["counts"])
+        if found != rules or run.returncode != (3 if invalid else 0):
+            wrong += 1
+            print(f"{name}: exit status {run.returncode}; missing {sorted(rules - found)}, "
+                  f"not expected {sorted(found - rules)}")
+            for finding in report["findings"]:
+                print("   ", finding["rule"], hex(finding["offset"]), finding["found"])
+    print(f"{files} files, {wrong} judged wrongly")
+    return 1 if wrong else 0
+
+
+def rules_covered(program):
+    missing = []
+    for rule in severities(program):
+        if not any(rule in rules and rules <= {rule} | companions(rule)
+                   for _, rules, _, _ in CASES):
+            missing.append(rule)
+    for rule in missing:
+        print(f"no case breaks just {rule}")
+    unknown = {r for _, rules, _, _ in CASES for r in rules} - set(severities(program))
+    for rule in unknown:
+        print(f"no such rule: {rule}")
+    print(f"{len(severities(program))} rules, {len(missing)} without a case")
+    return 1 if missing or unknown else 0
+
+
+def main():
+    match sys.argv[1:]:
+        case ["generate", directory]:
+            return generate(directory)
+        case ["verify", program, directory]:
+            return verify(program, directory)
+        case ["rules", program]:
+            return rules_covered(program)
+    print(__doc__, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
