@@ -172,6 +172,26 @@ new_ext4() {
     mke2fs -q -F -t ext4 -E lazy_itable_init=1,nodiscard "$@" "$LOOP"
 }
 
+# new_huge SIZE: a sparse file beyond what the file system of SCRATCH may allow (on an xfs in a file), in IMAGE. No loop.
+new_huge() {
+    need mkfs.xfs
+    if [[ ! -d $SCRATCH/huge ]]; then
+        mkdir "$SCRATCH/huge"
+        truncate -s 2G "$SCRATCH/xfs"
+        mkfs.xfs -q "$SCRATCH/xfs"
+        new_loop "$SCRATCH/xfs"
+        mount_at "$LOOP" "$SCRATCH/huge"
+    fi
+    IMAGE=$(mktemp "$SCRATCH/huge/disk.XXXXXX")
+    truncate -s "$1" "$IMAGE"
+}
+
+# huge_ext4 FILE: an ext4 on a huge file, in an instant: with clusters of 64 MiB even 64 TiB need little metadata.
+huge_ext4() {
+    mke2fs -q -F -t ext4 -m 0 -N 65536 -O ^has_journal,bigalloc,^resize_inode,meta_bg -C 64M \
+        -E lazy_itable_init=1,nodiscard "$1"
+}
+
 unmounted() { ! mountpoint -q "$1"; }
 
 unmount() {
@@ -264,6 +284,9 @@ kill_serving() {
 # device_free DEVICE: nobody holds it; it could be opened with O_EXCL (as wipefs does, which writes nothing here).
 # RELEASE reaches the daemon some time after the client's close(2): use it with wait_until.
 device_free() { wipefs --all --no-act "$1" >/dev/null 2>&1; }
+
+# opens FILE: it can be opened for reading; for wait_until.
+opens() { : <"$1"; }
 
 # --- the exposed file ---------------------------------------------------------
 
