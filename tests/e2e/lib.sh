@@ -164,12 +164,12 @@ new_disk() {
     new_loop "$IMAGE" "$@"
 }
 
-# new_ext4 SIZE [mke2fs's options]: the same, with an ext4 over the whole device.
+# new_ext4 SIZE [mke2fs's options]: the same, with an ext4 over the whole device (blocks of 4 KiB, as a big one).
 new_ext4() {
     local size=$1
     shift
     new_disk "$size"
-    mke2fs -q -F -t ext4 -E lazy_itable_init=1,nodiscard "$@" "$LOOP"
+    mke2fs -q -F -t ext4 -b 4096 -E lazy_itable_init=1,nodiscard "$@" "$LOOP"
 }
 
 # new_huge SIZE: a sparse file beyond what the file system of SCRATCH may allow (on an xfs in a file), in IMAGE. No loop.
@@ -234,7 +234,7 @@ serve() {
     if [[ -f $SERVE_MNT ]]; then
         VHDX=$SERVE_MNT
     fi
-    "$VHDXFS" -f --pidfile="$SERVE_PIDFILE" "${args[@]}" >"$SERVE_LOG" 2>&1 &
+    "$VHDXFS" -f --pidfile="$SERVE_PIDFILE" "${args[@]}" >>"$SERVE_LOG" 2>&1 &
     SERVE_PID=$!
     defer kill_serving "$SERVE_PID" "$SERVE_MNT"
     wait_until "$DEADLINE" serve_settled || fail "not serving after $DEADLINE s: vhdxfs ${args[*]}"
@@ -305,5 +305,10 @@ vhdx_geometry() {
 # block_size FILE: as QEMU reads it.
 block_size() { qemu-img info -f vhdx --output=json "$1" | jq '."cluster-size"'; }
 
-# payload_offset FILE: where the first block lies in the file, as QEMU maps it.
-payload_offset() { qemu-img map -f vhdx --output=json --max-length=4096 "$1" | jq '.[0].offset'; }
+# payload_offset FILE: where the partition starts in the file, from what QEMU reads in it.
+payload_offset() {
+    local disk bs
+    read -r disk bs < <(qemu-img info -f vhdx --output=json "$1" | jq -r '"\(."virtual-size") \(."cluster-size")"')
+    vhdx_geometry "$disk" "$bs"
+    echo "$P"
+}

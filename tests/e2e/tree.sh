@@ -41,7 +41,7 @@ make_tree() {
 digest() {
     (
         cd "$1"
-        find . -path ./lost+found -prune -o -printf '%p %y %m %U %G %n %l\n' | sort
+        find . -mindepth 1 -path ./lost+found -prune -o -printf '%p %y %m %U %G %n %l\n' | sort
         find . -type f -print0 | sort -z | xargs -0 sha256sum
     )
 }
