@@ -1,0 +1,167 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What cannot be served is refused with the reason and the right exit code, in the foreground and in the background
+# alike, and leaves nothing behind.
+# test: timeout=300
+. "$(dirname "$0")/lib.sh"
+need mkfs.xfs pvcreate mkswap sfdisk
+
+USAGE=1 UNSAFE=2 INVALID=3 IO=4
+new_dir export
+at=$DIR
+
+# What vhdxfs leaves when it refused: no mount, no pidfile.
+nothing_left() {
+    unmounted "$at" || fail "refused, and mounted"
+    [[ ! -e $SCRATCH/pidfile ]] || fail "refused, and left its pidfile"
+}
+
+# refused CODE PATTERN ARG...: both ways to start it.
+refused() {
+    local code=$1 pattern=$2
+    shift 2
+    expect_fail "$code" "$pattern" "$VHDXFS" -f --pidfile="$SCRATCH/pidfile" -o "state=$STATE" "$@"
+    nothing_left
+    expect_fail "$code" "$pattern" "$VHDXFS" --pidfile="$SCRATCH/pidfile" -o "state=$STATE" "$@"
+    nothing_left
+}
+
+# serves ARG... SOURCE: the counterpart: with this it does work. A refusal must not come from something else.
+serves() {
+    serve "$@" "$at"
+    stop_serving
+}
+
+note "the command line"
+new_ext4 64M
+good=$LOOP
+serves "$good"
+refused $USAGE 'source.*mountpoint.*needed'
+refused $USAGE 'mountpoint.*needed' "$good"
+refused $USAGE 'too many' "$good" "$at" "$at"
+refused $USAGE 'unknown option .*--frobnicate' --frobnicate "$good" "$at"
+refused $USAGE 'unknown option .*-Q' -Q "$good" "$at"
+refused $USAGE "unknown.* option 'frobnicate'" -o frobnicate "$good" "$at"
+refused $USAGE "unknown.* option 'frob'" -o frob=nicate "$good" "$at"
+refused $USAGE "needs a value" "$good" "$at" -o
+refused $USAGE 'power of two' --block-size=3M "$good" "$at"
+refused $USAGE 'power of two' --block-size=512K "$good" "$at"
+refused $USAGE 'power of two' --block-size=512M "$good" "$at"
+refused $USAGE 'power of two' --block-size=big "$good" "$at"
+refused $USAGE 'name' -o name=a/b "$good" "$at"
+refused $USAGE 'uid' -o uid=somebody "$good" "$at"
+refused $USAGE 'umask' -o umask=8 "$good" "$at"
+refused $USAGE 'claim' -o claim=never "$good" "$at"
+
+note "the source: not there, or not one"
+refused $USAGE "$SCRATCH/none.*no such" "$SCRATCH/none" "$at"
+refused $USAGE '/dev/none.*no such' /dev/none "$at"
+refused $USAGE 'no such|not found|no device' UUID=00000000-1111-2222-3333-444444444444 "$at"
+refused $USAGE 'no such|not found|no device' "$SCRATCH/no-*-such" "$at"
+uuid=$(blkid -p -o value -s UUID "$good")
+twin=$SCRATCH/disk.twin
+cp --sparse=always "$good" "$twin"
+e2label "$good" vhdxfs-e2e-twin
+cp --sparse=always "$good" "$twin"
+serves "UUID=$uuid" # of loop devices, one has it
+serves LABEL=vhdxfs-e2e-twin
+new_loop "$twin"
+refused $USAGE "ambiguous.*$good" "UUID=$uuid" "$at"
+refused $USAGE "ambiguous.*$LOOP" LABEL=vhdxfs-e2e-twin "$at"
+refused $USAGE 'ambiguous' "$SCRATCH/disk.*" "$at"
+serves "$SCRATCH/disk.tw*"
+
+note "the source: of a wrong kind"
+refused $USAGE '/dev/null.*(block device|regular file)' /dev/null "$at"
+refused $USAGE 'block device|regular file' "$SCRATCH" "$at"
+mkfifo "$SCRATCH/fifo"
+refused $USAGE 'block device|regular file' "$SCRATCH/fifo" "$at"
+
+note "the source: no size for a VHDX"
+: >"$SCRATCH/empty"
+refused $INVALID 'empty|zero|size' "$SCRATCH/empty" "$at"
+new_loop "$SCRATCH/empty"
+refused $INVALID 'empty|zero|size' "$LOOP" "$at"
+cp --sparse=always "$twin" "$SCRATCH/odd"
+e2label "$SCRATCH/odd" odd
+serves "$SCRATCH/odd"
+truncate -s +100 "$SCRATCH/odd"
+refused $INVALID 'multiple of.*sector' "$SCRATCH/odd" "$at"
+new_huge 64T
+huge_ext4 "$IMAGE"
+serves "$IMAGE"
+truncate -s +1M "$IMAGE"
+refused $INVALID '64 TiB' "$IMAGE" "$at"
+
+note "the mount point"
+refused $USAGE 'mount point|no such' "$good" "$SCRATCH/missing"
+: >"$at/file"
+refused $USAGE 'not empty' "$good" "$at"
+rm "$at/file"
+refused $USAGE 'mount point|directory' "$good" /dev/null
+
+note "the source: somebody else's"
+new_disk 64M
+mkswap "$LOOP" >/dev/null
+refused $UNSAFE 'swap' "$LOOP" "$at"
+new_disk 64M
+pvcreate -q -y "$LOOP" >/dev/null 2>&1 || fail "pvcreate"
+refused $UNSAFE 'LVM' "$LOOP" "$at"
+new_disk 64M
+echo ',,L' | sfdisk -q --no-reread "$LOOP"
+refused $UNSAFE 'partition table' "$LOOP" "$at"
+new_disk 64M
+refused $INVALID 'UUID' "$LOOP" "$at"
+
+note "an ext4 that should be looked after first"
+new_ext4 64M
+debugfs -w -R 'ssv state 2' "$LOOP" 2>/dev/null
+refused $UNSAFE 'errors.*e2fsck' "$LOOP" "$at"
+serves -o allow_errors "$LOOP"
+new_ext4 64M
+image=$IMAGE
+new_loop "$image" --read-only
+refused $UNSAFE 'write-protected|read-only' "$LOOP" "$at"
+serves -o ro "$LOOP"
+
+note "in use: mounted, here and in another namespace; with another vhdxfs"
+new_dir mnt
+mount_at "$good" "$DIR"
+refused $UNSAFE "$DIR" -o claim=mount "$good" "$at"
+umount "$DIR"
+coproc HOLDER { unshare --mount --propagation private bash -c 'mount "$1" "$2" && echo mounted && read -r _' - "$good" "$DIR"; }
+read -r -u "${HOLDER[0]}" -t "$DEADLINE" line
+expect_equal "the other namespace" "$line" mounted
+refused $UNSAFE 'in use|busy|held' -o claim=mount "$good" "$at"
+echo >&"${HOLDER[1]}"
+wait "$HOLDER_PID"
+wait_until "$DEADLINE" device_free "$good"
+serves -o claim=mount "$good"
+new_dir other
+serve "$good" "$DIR"
+refused $UNSAFE 'already served|another vhdxfs' "$good" "$at"
+stop_serving
+serves "$good"
+losetup --detach "$good"
+wait_until "$DEADLINE" loop_gone "$good" "$(loop_id "$good")" || true
+
+note "the environment: no /dev/fuse, no permission"
+# shellcheck disable=SC2016 # expands inside
+no_fuse='mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"'
+expect_fail $IO '/dev/fuse' unshare --mount --propagation private bash -c "$no_fuse" - \
+    "$VHDXFS" -f -o "state=$STATE" "$twin" "$at"
+expect_fail $IO '/dev/fuse' unshare --mount --propagation private bash -c "$no_fuse" - \
+    "$VHDXFS" -o "state=$STATE" "$twin" "$at"
+nothing_left
+cp "$VHDXFS" "$SCRATCH/vhdxfs" # nobody may not reach the build directory
+new_ext4 64M
+chmod 600 "$twin"
+chmod 755 "$at"
+as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+mkdir -m 777 "$SCRATCH/nobody"
+for source in "$LOOP" "$twin"; do
+    expect_fail $IO 'permi|denied' setpriv --reuid=65534 --regid=65534 --clear-groups \
+        "$SCRATCH/vhdxfs" -f -o "state=$SCRATCH/nobody" "$source" "$at"
+    nothing_left
+done
+refused $IO 'state|/proc' -o state=/proc/vhdxfs "$LOOP" "$at"

@@ -1,0 +1,78 @@
+# shellcheck shell=bash disable=SC2034 # the lists are for those who read this in
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What a build, the demonstration and the tests need, by the names of Debian 12 and later; for quickstart and tests/run.
+
+packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config uuid-dev libjson-c-dev libfuse3-dev
+    libblkid-dev libext2fs-dev comerr-dev)
+packages_run=(fuse3 e2fsprogs mount util-linux)
+packages_demo=(qemu-utils libvhdi-utils)
+packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils 7zip shellcheck xfsprogs lvm2 fdisk jq file xz-utils bzip2)
+
+# packages_missing NAME...: prints those which are not installed.
+packages_missing() {
+    local name
+    for name; do
+        [[ $(dpkg-query -Wf '${db:Status-Status}' "$name" 2>/dev/null) == installed ]] || echo "$name"
+    done
+}
+
+# packages_ensure NAME...: installs what is missing, and asks the network only then. On a system that is not Debian it
+# says what is needed and goes on: configure, or the skip of a test, tells what is not there.
+packages_ensure() {
+    local missing log
+    if ! command -v apt-get dpkg-query >/dev/null; then
+        echo "This is no Debian: the following (Debian's names) must be there already: $*" >&2
+        return 0
+    fi
+    mapfile -t missing < <(packages_missing "$@")
+    ((${#missing[@]})) || return 0
+    echo "Installing ${missing[*]}"
+    log=$(mktemp)
+    packages_apt update >"$log" 2>&1 || true # one broken source must not stop the others
+    if packages_apt install --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    echo "apt-get could not install: ${missing[*]}" >&2
+    return 1
+}
+
+packages_apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+# build_vhdxfs SRC BUILD [configure's options]: configures (once) and makes, outside of the source tree; quiet when all
+# is well. Under sudo the files belong to the owner of the source, not to root.
+build_vhdxfs() {
+    local src=$1 build=$2 log as=()
+    shift 2
+    if [[ $EUID == 0 && ${SUDO_UID:-0} != 0 && $(stat -c %u "$src") == "$SUDO_UID" ]]; then
+        as=(setpriv --reuid "$SUDO_UID" --regid "${SUDO_GID:-$SUDO_UID}" --init-groups)
+    fi
+    if [[ -e $src/config.status ]]; then
+        echo "$src was configured in place; say 'make distclean' there first" >&2
+        return 1
+    fi
+    "${as[@]}" mkdir -p "$build" || return
+    log=$build/build.log
+    # shellcheck disable=SC2016 # expands inside
+    "${as[@]}" "$BASH" -c '
+        set -e
+        src=$1 build=$2
+        shift 2
+        if [[ ! -e $src/configure || $src/configure.ac -nt $src/configure ]]; then
+            "$src/autogen.sh"
+        fi
+        cd "$build"
+        if [[ ! -e Makefile || $src/configure -nt Makefile || "$*" != "$(cat .configured-with)" ]]; then
+            "$src/configure" "$@"
+            echo "$*" >.configured-with
+        fi
+        make -j"$(nproc)"
+    ' build "$src" "$build" "$@" >"$log" 2>&1 </dev/null && return 0
+    tail -n 40 "$log" >&2
+    echo "The build failed; its whole output is in $log" >&2
+    return 1
+}
