@@ -33,8 +33,9 @@ fuse_vhdxfs_SOURCES = \
 	fuse/fuse_api.h \
 	fuse/main.c \
 	fuse/operations.c fuse/operations.h \
+	fuse/privileges.c fuse/privileges.h \
 	fuse/side_operations.c fuse/side_operations.h \
 	fuse/xattr_operations.c fuse/xattr_operations.h
-fuse_vhdxfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
-fuse_vhdxfs_LDADD = $(daemon_libs) $(FUSE_LIBS)
+fuse_vhdxfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS) $(CAP_CFLAGS) $(SECCOMP_CFLAGS)
+fuse_vhdxfs_LDADD = $(daemon_libs) $(FUSE_LIBS) $(CAP_LIBS) $(SECCOMP_LIBS)
 dist_man_MANS += man/vhdxfs.8

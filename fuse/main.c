@@ -7,6 +7,7 @@
 #include "fuse/log.h"
 #include "fuse/mountpoint.h"
 #include "fuse/operations.h"
+#include "fuse/privileges.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -77,6 +78,9 @@ static int serve_mounted(struct fuse_session *se, struct exported *export, struc
         err = -EINVAL;
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "cannot start the daemon: %s", strerror(-err));
+    err = privileges_drop(failure);
+    if (err)
+        return err;
     status = serve_requests(se, o->single_thread);
     fuse_remove_signal_handlers(se);
     log_info("%s: ending", export->session->facts.path);

@@ -34,7 +34,6 @@ static const char help[] =
     "\n"
     "Mount options:\n"
     "  ro                  write nothing anywhere\n"
-    "  cow=FILE            keep writes to the disk in FILE, leave the partition as it is\n"
     "  claim=open|mount    take the device while the VHDX is open (default), or for\n"
     "                      as long as it is mounted\n"
     "  state=DIR           where the VHDX metadata is kept (default " DEFAULT_STATE_DIRECTORY ")\n"

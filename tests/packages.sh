@@ -3,7 +3,7 @@
 # What a build, the demonstration and the tests need, by the names of Debian 12 and later; for quickstart and tests/run.
 
 packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config uuid-dev libjson-c-dev libfuse3-dev
-    libblkid-dev libext2fs-dev comerr-dev)
+    libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev)
 packages_run=(fuse3 e2fsprogs mount util-linux)
 packages_demo=(qemu-utils libvhdi-utils)
 packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils 7zip shellcheck xfsprogs lvm2 fdisk jq file xz-utils bzip2)
