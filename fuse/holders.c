@@ -9,6 +9,7 @@
 #include <linux/loop.h>
 #include <mntent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -171,8 +172,17 @@ bool holders_looped(const struct stat *st, char *which, size_t size)
     return false;
 }
 
-/* Whether process PID has DEVICE open. */
-static bool process_has(const char *pid, dev_t device)
+static bool same_object(const struct stat *a, const struct stat *b)
+{
+    if (S_ISBLK(a->st_mode) != S_ISBLK(b->st_mode))
+        return false;
+    if (S_ISBLK(a->st_mode))
+        return a->st_rdev == b->st_rdev;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Whether the process whose id is the text PID has the object open. */
+static bool process_has(const char *pid, const struct stat *object)
 {
     char path[PATH_ROOM];
     cleanup_dir DIR *directory = NULL;
@@ -183,9 +193,44 @@ static bool process_has(const char *pid, dev_t device)
     while (directory && (entry = next_entry(directory))) {
         struct stat st;
 
-        if (fstatat(dirfd(directory), entry->d_name, &st, 0) == 0 && S_ISBLK(st.st_mode) &&
-            st.st_rdev == device)
+        if (fstatat(dirfd(directory), entry->d_name, &st, 0) == 0 && same_object(&st, object))
             return true;
+    }
+    return false;
+}
+
+static void process_name(const char *pid, char *name, size_t size)
+{
+    char path[PATH_ROOM];
+
+    snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+    if (!read_line(path, name, size))
+        snprintf(name, size, "?");
+}
+
+/* The next process but this one, or NULL. */
+static const char *next_process(DIR *directory)
+{
+    struct dirent *entry;
+
+    while (directory && (entry = next_entry(directory)))
+        if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != getpid())
+            return entry->d_name;
+    return NULL;
+}
+
+bool holders_served(const struct stat *st, int *pid)
+{
+    cleanup_dir DIR *directory = opendir("/proc");
+    char name[64];
+    const char *process;
+
+    while ((process = next_process(directory))) {
+        process_name(process, name, sizeof(name));
+        if (strcmp(name, "vhdxfs") != 0 || !process_has(process, st))
+            continue;
+        *pid = atoi(process);
+        return true;
     }
     return false;
 }
@@ -193,23 +238,20 @@ static bool process_has(const char *pid, dev_t device)
 /* Names up to three processes that have DEVICE open; returns whether there are any. */
 static bool list_processes(dev_t device, char *text, size_t size)
 {
+    const struct stat st = {.st_mode = S_IFBLK, .st_rdev = device};
     cleanup_dir DIR *directory = opendir("/proc");
-    struct dirent *entry;
-    int found = 0;
+    const char *process;
     size_t used = 0;
+    int found = 0;
 
-    while (directory && found < 3 && (entry = next_entry(directory))) {
-        char path[PATH_ROOM], name[64] = "?";
+    while (found < 3 && used < size && (process = next_process(directory))) {
+        char name[64];
 
-        if (!isdigit((unsigned char)entry->d_name[0]) || atoi(entry->d_name) == getpid() ||
-            !process_has(entry->d_name, device))
+        if (!process_has(process, &st))
             continue;
-        snprintf(path, sizeof(path), "/proc/%.20s/comm", entry->d_name);
-        read_line(path, name, sizeof(name));
+        process_name(process, name, sizeof(name));
         used += (size_t)snprintf(text + used, size - used, "%s%s (process %s)",
-                                 found++ ? ", " : "in use by ", name, entry->d_name);
-        if (used >= size)
-            break;
+                                 found++ ? ", " : "in use by ", name, process);
     }
     return found > 0;
 }
@@ -255,5 +297,7 @@ void holders_describe(dev_t device, char *text, size_t size)
     else if (holders_looped(&st, what, sizeof(what)))
         snprintf(text, size, "in use by the loop device %s", what);
     else if (!busy_partition(device, text, size) && !list_processes(device, text, size))
-        snprintf(text, size, "in use (mounted in another mount namespace, or held by the kernel)");
+        snprintf(
+            text, size,
+            "in use by a program or a mount that cannot be seen from here (fuser -v shows it)");
 }

@@ -21,6 +21,12 @@ bool holders_mounted(dev_t device, char *where, size_t size);
 bool holders_looped(const struct stat *st, char *which, size_t size);
 
 /*
+ * Whether another vhdxfs has the object ST describes open at this moment: it serves it to a
+ * client, or holds it for its whole mount. Its process id in *PID. Needs root to see others'.
+ */
+bool holders_served(const struct stat *st, int *pid);
+
+/*
  * Describes who uses the block device DEVICE: mount point, swap, the devices stacked on it,
  * the partitions on it that are in use, or the processes that have it open. TEXT
  * always gets a phrase to follow "it is ", even when nothing was found.

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct timespec session_modified(const struct session *s)
 {
@@ -218,26 +219,48 @@ static int lay_out(struct session *s, struct failure *failure)
                : 0;
 }
 
+/* Idle instances may wait for the same partition; one that has it would keep this one waiting. */
+static int refuse_served(const struct session *s, struct failure *failure)
+{
+    struct stat st;
+    int pid;
+
+    if (stat(s->facts.path, &st) < 0 || !holders_served(&st, &pid))
+        return 0;
+    return failed(failure, EXIT_UNSAFE, -EBUSY,
+                  "%s is already served by another vhdxfs (process %d), which has it open",
+                  s->facts.path, pid);
+}
+
 /* A state that cannot be used is told at the start, not when a client opens the file. */
 static int try_store(struct session *s, struct failure *failure)
 {
     int err = open_store(s, s->options->reset_state ? STORE_RESET : 0, failure);
 
-    if (err == -EBUSY) {
-        char who[256] = "in use by another vhdxfs";
-
-        if (s->facts.is_block)
-            holders_describe(s->facts.device, who, sizeof(who));
-        return failed(failure, EXIT_UNSAFE, err,
-                      "%s is already served by another vhdxfs, which has its state open; it is %s",
-                      s->facts.path, who);
-    }
     if (!err && store_log_is_dirty(s->store))
         log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
                     store_path(s->store));
     store_close(s->store);
     s->store = NULL;
     return err;
+}
+
+static int take_at_start(struct session *s, struct failure *failure)
+{
+    const struct options *o = s->options;
+    struct safety_policy policy = policy_of(s);
+    struct claim claim;
+    int err;
+
+    if (!o->claim_at_mount)
+        return try_store(s, failure);
+    /* The state is made only when it is certain that the device is to be had. */
+    err = claim_take(&claim, o->source, &policy, &s->facts, failure);
+    if (err)
+        return err;
+    err = try_store(s, failure);
+    claim_release(&claim);
+    return err ? err : session_open(s, failure);
 }
 
 int session_start(struct session *s, const struct options *options, struct failure *failure)
@@ -250,11 +273,11 @@ int session_start(struct session *s, const struct options *options, struct failu
     touch(s);
     err = look(s, failure);
     if (!err)
+        err = refuse_served(s, failure);
+    if (!err)
         err = lay_out(s, failure);
     if (!err)
-        err = try_store(s, failure);
-    if (!err && options->claim_at_mount)
-        err = session_open(s, failure);
+        err = take_at_start(s, failure);
     if (err) {
         extent_map_free(&s->map);
         return err;

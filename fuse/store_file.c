@@ -30,7 +30,6 @@ struct store_binding store_binding_of(const char *identity, const struct vhdx_la
         .disk_size = layout->disk_size,
         .block_size = layout->block_size,
         .logical_sector = layout->logical_sector,
-        .physical_sector = layout->physical_sector,
     };
 
     snprintf(binding.identity, sizeof(binding.identity), "%s", identity);
@@ -45,7 +44,6 @@ void store_encode_header(const struct store_binding *binding, struct store_disk_
     put_le64(out->disk_size, binding->disk_size);
     put_le32(out->block_size, binding->block_size);
     put_le32(out->logical_sector, binding->logical_sector);
-    put_le32(out->physical_sector, binding->physical_sector);
     put_le32(out->page_count, (uint32_t)STORE_PAGES);
     memcpy(out->identity, binding->identity, sizeof(out->identity));
     put_le32(out->checksum,
@@ -64,7 +62,6 @@ int store_decode_header(const struct store_disk_header *in, struct store_binding
         .disk_size = get_le64(in->disk_size),
         .block_size = get_le32(in->block_size),
         .logical_sector = get_le32(in->logical_sector),
-        .physical_sector = get_le32(in->physical_sector),
     };
     memcpy(binding->identity, in->identity, sizeof(binding->identity));
     return 0;

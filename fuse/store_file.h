@@ -21,10 +21,9 @@ struct store_disk_header {
     uint8_t disk_size[8];
     uint8_t block_size[4];
     uint8_t logical_sector[4];
-    uint8_t physical_sector[4];
     uint8_t page_count[4];
     uint8_t identity[64]; /* text, zero-padded */
-    uint8_t reserved[3984];
+    uint8_t reserved[3988];
 };
 _Static_assert(sizeof(struct store_disk_header) == STORE_HEADER_SIZE, "one block");
 
@@ -38,13 +37,15 @@ struct store_disk_slot {
 };
 _Static_assert(sizeof(struct store_disk_slot) == STORE_SLOT_SIZE, "two blocks");
 
-/* What a header says. */
+/*
+ * What a header says. The physical sector size is not part of it: nothing in the file depends
+ * on it, and an image shows another one than the device it is copied to.
+ */
 struct store_binding {
     char identity[64];
     uint64_t disk_size;
     uint32_t block_size;
     uint32_t logical_sector;
-    uint32_t physical_sector;
 };
 
 struct store_binding store_binding_of(const char *identity, const struct vhdx_layout *layout);
