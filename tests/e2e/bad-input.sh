@@ -4,6 +4,7 @@
 # alike, and leaves nothing behind.
 # test: timeout=300
 . "$(dirname "$0")/lib.sh"
+DEADLINE=20
 need mkfs.xfs pvcreate mkswap sfdisk
 
 USAGE=1 UNSAFE=2 INVALID=3 IO=4
@@ -137,13 +138,6 @@ echo >&"${HOLDER[1]}"
 wait "$HOLDER_PID"
 wait_until "$DEADLINE" device_free "$good"
 serves -o claim=mount "$good"
-new_dir other
-serve "$good" "$DIR"
-refused $UNSAFE 'already served|another vhdxfs' "$good" "$at"
-stop_serving
-serves "$good"
-losetup --detach "$good"
-wait_until "$DEADLINE" loop_gone "$good" "$(loop_id "$good")" || true
 
 note "the environment: no /dev/fuse, no permission"
 # shellcheck disable=SC2016 # expands inside
@@ -157,11 +151,32 @@ cp "$VHDXFS" "$SCRATCH/vhdxfs" # nobody may not reach the build directory
 new_ext4 64M
 chmod 600 "$twin"
 chmod 755 "$at"
-as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 mkdir -m 777 "$SCRATCH/nobody"
+# shellcheck disable=SC2016 # expands inside
+fuse_for_root='mount -t tmpfs -o mode=755 none /dev && mknod -m 666 /dev/null c 1 3 &&
+    mknod -m 600 /dev/fuse c 10 229 && exec "$@"'
+# shellcheck disable=SC2016
+fuse_for_all='
+    mount -t tmpfs -o mode=755 none /dev
+    mknod -m 666 /dev/null c 1 3
+    mknod -m 666 /dev/fuse c 10 229
+    mknod -m 600 "$1" b 7 "${1#/dev/loop}"
+    shift
+    exec "$@"'
 for source in "$LOOP" "$twin"; do
-    expect_fail $IO 'permi|denied' setpriv --reuid=65534 --regid=65534 --clear-groups \
-        "$SCRATCH/vhdxfs" -f -o "state=$SCRATCH/nobody" "$source" "$at"
+    expect_fail $IO "$source.*(permi|denied)" unshare --mount --propagation private bash -ec "$fuse_for_all" - "$LOOP" \
+        "${as_nobody[@]}" "$SCRATCH/vhdxfs" -f -o "state=$SCRATCH/nobody" "$source" "$at"
     nothing_left
 done
+expect_fail $IO '/dev/fuse.*permi' unshare --mount --propagation private bash -c "$fuse_for_root" - \
+    "${as_nobody[@]}" "$SCRATCH/vhdxfs" -f -o "state=$SCRATCH/nobody" "$twin" "$at"
 refused $IO 'state|/proc' -o state=/proc/vhdxfs "$LOOP" "$at"
+
+note "served by another vhdxfs"
+new_ext4 64M
+new_dir other
+serve "$LOOP" "$DIR"
+refused $UNSAFE 'already served|another vhdxfs' "$LOOP" "$at"
+stop_serving
+serves "$LOOP"

@@ -76,7 +76,7 @@ at_exit() {
 }
 trap at_exit EXIT
 trap 'exit 143' TERM INT HUP
-trap 'echo "FAIL: line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND: exit code $?"' ERR
+trap 'echo "FAIL: line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND: exit code $?" >&2' ERR
 set -o errtrace
 
 # --- waiting and expecting --------------------------------------------------
