@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum page_flags {
@@ -220,8 +221,13 @@ static int check_image(const struct store *s, const struct store_binding *bindin
 static int load(struct store *s, int fd, struct store_binding *binding)
 {
     struct store_disk_header header;
-    int err = pread_full(fd, &header, sizeof(header), 0);
+    struct stat st;
+    int err = fstat(fd, &st) < 0 ? -errno : 0;
 
+    if (!err && (uint64_t)st.st_size != STORE_FILE_SIZE)
+        err = -EUCLEAN;
+    if (!err)
+        err = pread_full(fd, &header, sizeof(header), 0);
     if (!err)
         err = store_decode_header(&header, binding);
     if (!err)
@@ -297,21 +303,36 @@ static int damaged(const struct store_dir *dir, int err, struct failure *failure
         dir->path);
 }
 
+/*
+ * Makes the cache of FD show what is on the disk, no more and no less: what is loaded from
+ * it counts as flushed. A killed predecessor may have left pages that are not written yet,
+ * and, after a flush that failed, pages that never will be though they look clean.
+ */
+static int settle(int fd)
+{
+    if (fdatasync(fd) < 0)
+        return -errno;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    return 0;
+}
+
 /* Takes over the existing state FD, or makes a new one when that is right. */
 static int adopt(struct store *s, const struct store_dir *dir, int *fd,
                  const struct store_binding *wanted, const struct vhdx_layout *layout,
                  unsigned flags, struct failure *failure)
 {
     struct store_binding found;
-    int err = load(s, *fd, &found);
+    int err = flags & STORE_READ_ONLY ? 0 : settle(*fd);
 
+    if (!err)
+        err = load(s, *fd, &found);
     if (err)
         return damaged(dir, err, failure);
     if (strcmp(found.identity, wanted->identity) != 0)
         return failed(failure, EXIT_UNSAFE, -ESTALE,
                       "%s belongs to partition %s, not to %s; move it away, or give --reset-state",
                       dir->path, found.identity, wanted->identity);
-    if (memcmp(&found, wanted, sizeof(found)) != 0) {
+    if (!store_same_geometry(&found, wanted)) {
         if (store_log_is_dirty(s))
             return failed(
                 failure, EXIT_UNSAFE, -ESTALE,
@@ -329,9 +350,6 @@ static int adopt(struct store *s, const struct store_dir *dir, int *fd,
     }
     if (flags & STORE_READ_ONLY)
         return 0;
-    /* What a killed predecessor wrote may still be in the cache only. */
-    if (fdatasync(*fd) < 0)
-        return damaged(dir, -errno, failure);
     s->fd = steal_fd(fd);
     return 0;
 }

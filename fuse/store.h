@@ -64,7 +64,7 @@ enum store_flags {
 /*
  * Opens the state of the partition IDENTITY, of geometry LAYOUT, in DIRECTORY (made if it is not
  * there, mode 0700; it must belong to the caller and be writable by nobody else; links are
- * not followed). The state is locked until store_close().
+ * not followed). The state is locked until store_close(); a read-only one is only read now.
  *
  * Returns 0 and *STORE; -EBUSY when another process has it; -EUCLEAN when it is damaged;
  * -ESTALE when it belongs to another partition, or to another size with a log to be

@@ -49,6 +49,8 @@ struct store_binding {
 };
 
 struct store_binding store_binding_of(const char *identity, const struct vhdx_layout *layout);
+/* Whether both speak of the same disk in the same blocks and sectors. */
+bool store_same_geometry(const struct store_binding *a, const struct store_binding *b);
 void store_encode_header(const struct store_binding *binding, struct store_disk_header *out);
 /* 0 or -EUCLEAN. */
 int store_decode_header(const struct store_disk_header *in, struct store_binding *binding);
