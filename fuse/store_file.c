@@ -39,7 +39,7 @@ struct store_binding store_binding_of(const char *identity, const struct vhdx_la
 bool store_same_geometry(const struct store_binding *a, const struct store_binding *b)
 {
     return a->disk_size == b->disk_size && a->block_size == b->block_size &&
-           a->logical_sector == b->logical_sector && a->physical_sector == b->physical_sector;
+           a->logical_sector == b->logical_sector;
 }
 
 void store_encode_header(const struct store_binding *binding, struct store_disk_header *out)
