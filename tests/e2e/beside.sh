@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Extended attributes and small files beside the VHDX are kept over a restart, within limits; everything else is refused.
+# test: timeout=120
+. "$(dirname "$0")/lib.sh"
+need getfattr setfattr python3
+
+new_ext4 64M
+disk=$LOOP
+new_dir export
+export_dir=$DIR
+serve "$disk" "$export_dir"
+
+note "extended attributes"
+head -c 3000 /dev/urandom >"$SCRATCH/acl"
+setfattr -n security.NTACL -v "0s$(base64 -w0 "$SCRATCH/acl")" "$VHDX"
+setfattr -n user.DOSATTRIB -v 0x0001020304 "$VHDX"
+setfattr -n system.ntfs_attrib_be -v 0x20000000 "$VHDX"
+setfattr -n user.empty "$VHDX"
+setfattr -n user.of_directory -v share "$export_dir"
+expect_fail 1 'not supported' setfattr -n trusted.other -v x "$VHDX"
+expect_fail 1 'not supported' setfattr -n security.selinux -v x "$VHDX"
+expect_fail 1 'no such attribute' setfattr -x user.absent "$VHDX"
+setfattr -n user.removed -v x "$VHDX"
+setfattr -x user.removed "$VHDX"
+
+note "limits: 64 attributes, 64 KiB each, 256 KiB together"
+head -c 65536 /dev/zero >"$SCRATCH/large"
+set_large=(python3 -c 'import os, sys; os.setxattr(sys.argv[1], sys.argv[3], open(sys.argv[2], "rb").read())'
+    "$VHDX" "$SCRATCH/large")
+for i in 1 2 3; do "${set_large[@]}" "user.large$i"; done
+expect_fail 1 'no space' "${set_large[@]}" user.large4
+for i in 1 2 3; do setfattr -x "user.large$i" "$VHDX"; done
+for i in $(seq 59); do setfattr -n "user.n$i" -v "$i" "$VHDX"; done
+expect_fail 1 'no space' setfattr -n user.one_more -v x "$VHDX"
+
+note "small files"
+cp "$SCRATCH/acl" "$export_dir/shortcut.ico"
+setfattr -x user.n1 "$VHDX"
+setfattr -n user.icon -v yes "$export_dir/shortcut.ico"
+echo one >"$export_dir/a"
+echo two >>"$export_dir/a"
+mv "$export_dir/a" "$export_dir/b"
+echo gone >"$export_dir/c"
+rm "$export_dir/c"
+expect_fail 1 'no space' dd if=/dev/zero of="$export_dir/big" bs=1M count=9
+rm "$export_dir/big"
+truncate -s 8 "$export_dir/b"
+for i in $(seq 14); do : >"$export_dir/file$i"; done
+expect_fail 1 'no space' touch "$export_dir/too_many"
+rm "$export_dir"/file*
+
+note "everything else"
+expect_fail 1 'not permitted' mkdir "$export_dir/folder"
+expect_fail 1 'not permitted' ln -s x "$export_dir/link"
+expect_fail 1 'not permitted' ln "$VHDX" "$export_dir/hardlink"
+expect_fail 1 'not permitted' mknod "$export_dir/pipe" p
+expect_fail 1 'not permitted' mv "$export_dir/b" "$VHDX"
+expect_fail 1 'not permitted' rm -f "$VHDX"
+expect_equal "the directory" "$(ls "$export_dir" | sort | tr '\n' ' ')" "b ext4.vhdx shortcut.ico "
+
+check_kept() {
+    expect_equal "the directory" "$(ls "$export_dir" | sort | tr '\n' ' ')" "b ext4.vhdx shortcut.ico "
+    same_bytes "$export_dir/shortcut.ico" "$SCRATCH/acl"
+    expect_equal "b" "$(cat "$export_dir/b")" $'one\ntwo'
+    getfattr --only-values -n security.NTACL "$VHDX" | same_bytes - "$SCRATCH/acl"
+    expect_equal "DOSATTRIB" "$(getfattr --only-values -n user.DOSATTRIB "$VHDX" | od -An -tx1 | tr -d ' ')" 0001020304
+    expect_equal "n59" "$(getfattr --only-values -n user.n59 "$VHDX")" 59
+    expect_equal "count" "$(getfattr -d -m - "$VHDX" | grep -c =)" 62
+    expect_equal "of the icon" "$(getfattr --only-values -n user.icon "$export_dir/shortcut.ico")" yes
+    expect_equal "of the directory" "$(getfattr --only-values -n user.of_directory "$export_dir")" share
+    getfattr -n user.empty "$VHDX" >/dev/null
+}
+note "the same after a restart, and after a kill"
+stop_serving
+serve "$disk" "$export_dir"
+check_kept
+kill -KILL "$SERVE_PID"
+wait_until 10 dead "$SERVE_PID"
+umount --lazy "$export_dir"
+rm -f "$SERVE_PIDFILE"
+serve "$disk" "$export_dir"
+check_kept
+stop_serving
+
+note "read-only: shown, not changed"
+serve -o ro "$disk" "$export_dir"
+check_kept
+expect_fail 1 'read-only' touch "$export_dir/new"
+expect_fail 1 'read-only' setfattr -n user.new -v x "$VHDX"
+stop_serving
+
+note "a damaged file of attributes is refused and told"
+xattrs=$(echo "$STATE"/*.xattrs)
+printf X | dd of="$xattrs" bs=1 seek=40 conv=notrunc status=none
+expect_fail 2 'extended attributes.*remove the file' "$BUILD/fuse/vhdxfs" -f -o "state=$STATE" "$disk" "$export_dir"
+rm "$xattrs"
+serve "$disk" "$export_dir"
+stop_serving
+fsck_clean "$disk"

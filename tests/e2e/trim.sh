@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Punching and zeroing give exact zeros at any alignment and nothing else changes; what partitioning tools write is refused.
+# test: timeout=180
+. "$(dirname "$0")/lib.sh"
+need qemu-io sgdisk
+
+MiB=1048576
+P=$((4 * MiB))
+new_dir export
+export_dir=$DIR
+
+# Zeroes at offset and length of the disk by the tool's way, and the same in a copy by writing.
+both_zero() { # MODE OFFSET LENGTH
+    fallocate "--$1" -o $((P + $2)) -l "$3" "$VHDX"
+    dd if=/dev/zero of="$SCRATCH/copy" bs=64K oflag=seek_bytes iflag=count_bytes seek="$2" count="$3" conv=notrunc status=none
+}
+
+check_ranges() { # DEVICE
+    note "on $1 with options: ${2-none}"
+    head -c $((16 * MiB)) /dev/urandom | dd of="$1" bs=1M seek=8 conv=notrunc,fsync status=none
+    cat "$1" >"$SCRATCH/copy"
+    serve ${2+-o "$2"} "$1" "$export_dir"
+    for range in "$((8 * MiB)) 1048576" "$((9 * MiB + 512)) 512" "$((9 * MiB + 4096)) 4096" "$((10 * MiB + 1)) 1" \
+        "$((10 * MiB + 100)) 5000" "$((11 * MiB - 3)) 70007" "$((12 * MiB + 4095)) 8194" "$((13 * MiB + 512)) 65536"; do
+        # shellcheck disable=SC2086 # two words
+        both_zero punch-hole $range
+        # shellcheck disable=SC2086
+        both_zero zero-range $((${range% *} + 4 * MiB)) ${range#* }
+    done
+    tail -c "+$((P + 1))" "$VHDX" | head -c "$(stat -c %s "$SCRATCH/copy")" | same_bytes - "$SCRATCH/copy"
+    note "metadata and what is outside"
+    expect_fail 1 'unsupported|not supported' fallocate --punch-hole -o 1048576 -l 4096 "$VHDX"
+    expect_fail 1 'unsupported|not supported' fallocate --zero-range -o $((P - 4096)) -l 8192 "$VHDX"
+    expect_fail 1 'no space' fallocate --punch-hole -o $((P + 64 * MiB - 4096)) -l 8192 "$VHDX"
+    expect_fail 1 'unsupported|not supported' fallocate --collapse-range -o $((P + 8 * MiB)) -l 4096 "$VHDX"
+    stop_serving
+    same_bytes "$1" "$SCRATCH/copy"
+    fsck_clean "$1"
+}
+new_ext4 64M
+disk=$LOOP
+image=$IMAGE
+check_ranges "$disk"
+check_ranges "$disk" nodiscard
+truncate -s 64M "$SCRATCH/plain.img"
+mke2fs -q -F -t ext4 "$SCRATCH/plain.img"
+check_ranges "$SCRATCH/plain.img"
+
+note "a punch gives the space back, nodiscard keeps it"
+allocated() { stat -c %b "$image"; }
+head -c $((32 * MiB)) /dev/urandom | dd of="$disk" bs=1M seek=16 conv=notrunc,fsync status=none
+sync "$image"
+full=$(allocated)
+serve -o nodiscard "$disk" "$export_dir"
+fallocate --punch-hole -o $((P + 16 * MiB)) -l $((16 * MiB)) "$VHDX"
+stop_serving
+[[ $(allocated) -ge $((full - 2048)) ]] || fail "nodiscard gave space back"
+serve "$disk" "$export_dir"
+fallocate --punch-hole -o $((P + 16 * MiB)) -l $((32 * MiB)) "$VHDX"
+stop_serving
+[[ $(allocated) -lt $((full - 60000)) ]] || fail "a punch gave nothing back"
+
+note "an ext4 in the file, mounted with discard: its trims arrive"
+serve "$disk" "$export_dir"
+inner=$(losetup --find --show --direct-io=on --offset $P --sizelimit $((64 * MiB)) "$VHDX")
+defer losetup_detached "$inner"
+losetup_detached() { losetup -d "$1" 2>/dev/null || true; }
+new_dir mnt
+mnt=$DIR
+mount_at "$inner" "$mnt" -o discard
+head -c $((20 * MiB)) /dev/urandom >"$mnt/file"
+sync "$mnt/file"
+sync "$image"
+with=$(allocated)
+rm "$mnt/file"
+sync -f "$mnt"
+fstrim "$mnt"
+umount "$mnt"
+losetup -d "$inner"
+stop_serving
+[[ $(allocated) -lt $((with - 30000)) ]] || fail "the trim of the file system did not arrive"
+fsck_clean "$disk"
+
+note "the firewall: what Initialize, diskpart clean and sgdisk write"
+cat "$disk" >"$SCRATCH/copy"
+serve "$disk" "$export_dir"
+partition() { # through a loop device with the disk's geometry, as a client's partitioning tool
+    local loop rc=0
+    loop=$(losetup --find --show --offset $P --sizelimit $((64 * MiB)) "$VHDX")
+    "$@" "$loop" || rc=$?
+    sync "$VHDX"
+    blockdev --flushbufs "$loop" || rc=$?
+    losetup -d "$loop"
+    return $rc
+}
+partition sgdisk -n 1:0:0 >/dev/null 2>&1 || true
+expect_fail 1 'input/output' fallocate --zero-range -o $P -l $MiB "$VHDX"
+expect_fail any 'input/output' qemu-io -f vhdx -c 'write -z 0 1M' "$VHDX"
+expect_fail any 'input/output' qemu-io -f vhdx -c 'write -P 0 1024 1024' "$VHDX"
+expect_grep 'refused a write.*nofirewall' "$SERVE_LOG"
+stop_serving
+# The boot block and the superblock are what they were.
+head -c 4096 "$disk" | same_bytes - <(head -c 4096 "$SCRATCH/copy")
+serve -o nofirewall "$disk" "$export_dir"
+qemu-io -f vhdx -c 'write -z 0 1M' "$VHDX" >/dev/null
+stop_serving
+head -c $MiB "$disk" | same_bytes - <(head -c $MiB /dev/zero)
