@@ -66,7 +66,8 @@ build_vhdxfs() {
             "$src/autogen.sh"
         fi
         cd "$build"
-        if [[ ! -e Makefile || $src/configure -nt Makefile || "$*" != "$(cat .configured-with)" ]]; then
+        # No options: whatever it was configured with is fine.
+        if [[ ! -e Makefile || $src/configure -nt Makefile || ( "$*" && "$*" != "$(cat .configured-with)" ) ]]; then
             "$src/configure" "$@"
             echo "$*" >.configured-with
         fi
