@@ -274,8 +274,8 @@ no_sanitizer_report() {
 # For the cleanup stack: no judgement, only an end.
 kill_serving() {
     if alive "$1"; then
-        kill -TERM "$1"
-        wait_until 10 dead "$1" || kill -KILL "$1"
+        kill -TERM "$1" 2>/dev/null
+        wait_until 10 dead "$1" || kill -KILL "$1" 2>/dev/null
     fi
     wait "$1" 2>/dev/null
     unmounted "$2" || umount --lazy "$2"
