@@ -71,6 +71,12 @@ build_vhdxfs() {
             "$src/configure" "$@"
             echo "$*" >.configured-with
         fi
+        # make builds no object again when only its flags have changed.
+        make Makefile config.h
+        if [[ "$(sha256sum Makefile config.h)" != "$(cat .built-from)" ]]; then
+            make clean
+            sha256sum Makefile config.h >.built-from
+        fi
         make -j"$(nproc)"
     ' build "$src" "$build" "$@" >"$log" 2>&1 </dev/null && return 0
     tail -n 40 "$log" >&2
