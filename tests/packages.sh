@@ -43,22 +43,30 @@ packages_apt() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
-# build_vhdxfs SRC BUILD [configure's options]: configures (once) and makes, outside of the source tree; quiet when all
-# is well. Under sudo the files belong to the owner of the source, not to root.
-build_vhdxfs() {
-    local src=$1 build=$2 log as=()
-    shift 2
+# as_owner SRC COMMAND...: under sudo, what is made in the source tree belongs to its owner, not to root.
+as_owner() {
+    local src=$1
+    shift
     if [[ $EUID == 0 && ${SUDO_UID:-0} != 0 && $(stat -c %u "$src") == "$SUDO_UID" ]]; then
-        as=(setpriv --reuid "$SUDO_UID" --regid "${SUDO_GID:-$SUDO_UID}" --init-groups)
+        setpriv --reuid "$SUDO_UID" --regid "${SUDO_GID:-$SUDO_UID}" --init-groups "$@"
+    else
+        "$@"
     fi
+}
+
+# build_vhdxfs SRC BUILD [configure's options]: configures (once) and makes, outside of the source tree; quiet when all
+# is well.
+build_vhdxfs() {
+    local src=$1 build=$2 log
+    shift 2
     if [[ -e $src/config.status ]]; then
         echo "$src was configured in place; say 'make distclean' there first" >&2
         return 1
     fi
-    "${as[@]}" mkdir -p "$build" || return
+    as_owner "$src" mkdir -p "$build" || return
     log=$build/build.log
     # shellcheck disable=SC2016 # expands inside
-    "${as[@]}" "$BASH" -c '
+    as_owner "$src" "$BASH" -c '
         set -e
         src=$1 build=$2
         shift 2
