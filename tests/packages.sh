@@ -6,7 +6,7 @@ packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config u
     libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev)
 packages_run=(fuse3 e2fsprogs mount util-linux)
 packages_demo=(qemu-utils libvhdi-utils)
-packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils 7zip shellcheck xfsprogs lvm2 fdisk jq file xz-utils bzip2)
+packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils 7zip shellcheck xfsprogs lvm2 fdisk jq xz-utils bzip2)
 
 # packages_missing NAME...: prints those which are not installed.
 packages_missing() {
@@ -63,8 +63,8 @@ build_vhdxfs() {
         echo "$src was configured in place; say 'make distclean' there first" >&2
         return 1
     fi
-    as_owner "$src" mkdir -p "$build" || return
     log=$build/build.log
+    as_owner "$src" mkdir -p "$build" && as_owner "$src" touch "$log" || return
     # shellcheck disable=SC2016 # expands inside
     as_owner "$src" "$BASH" -c '
         set -e
