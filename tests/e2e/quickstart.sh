@@ -6,7 +6,6 @@
 need qemu-img vhdiinfo
 
 export VHDXFS_QUICKSTART_DIR=$SCRATCH/quickstart
-loops_before=$(losetup --list --noheadings --output NAME | sort)
 quickstart() { timeout 120 "$SRC/quickstart" "$@" >"$SCRATCH/output" 2>&1 || { cat "$SCRATCH/output" && return 1; }; }
 defer quickstart --stop
 
@@ -15,6 +14,9 @@ expect_grep 'Disk type.*: Fixed' "$SCRATCH/output"
 expect_grep 'file format: vhdx' "$SCRATCH/output"
 pid=$(cat "$VHDXFS_QUICKSTART_DIR/pid")
 quickstart
+own=$(cat "$VHDXFS_QUICKSTART_DIR/device")
+own_id=$(loop_id "$own")
+[[ $own_id ]] || fail "no loop device is behind the demonstration"
 expect_equal "the daemon after a second start" "$(cat "$VHDXFS_QUICKSTART_DIR/pid")" "$pid"
 
 new_ext4 64M
@@ -29,8 +31,7 @@ stops() { "$SRC/quickstart" --stop >/dev/null 2>&1; }
 wait_until 10 stops || fail "quickstart --stop"
 dead "$pid" || fail "the daemon lives on"
 [[ ! -e $VHDXFS_QUICKSTART_DIR ]] || fail "its directory is left"
-free_loop "$fresh" "$(loop_id "$fresh")"
-expect_equal "loop devices" "$(losetup --list --noheadings --output NAME | sort)" "$loops_before"
+loop_gone "$own" "$own_id" || fail "its loop device is left"
 quickstart --stop
 expect_grep 'nothing runs' "$SCRATCH/output"
 
