@@ -43,22 +43,30 @@ packages_apt() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
-# build_vhdxfs SRC BUILD [configure's options]: configures (once) and makes, outside of the source tree; quiet when all
-# is well. Under sudo the files belong to the owner of the source, not to root.
-build_vhdxfs() {
-    local src=$1 build=$2 log as=()
-    shift 2
+# as_owner SRC COMMAND...: under sudo, what is made in the source tree belongs to its owner, not to root.
+as_owner() {
+    local src=$1
+    shift
     if [[ $EUID == 0 && ${SUDO_UID:-0} != 0 && $(stat -c %u "$src") == "$SUDO_UID" ]]; then
-        as=(setpriv --reuid "$SUDO_UID" --regid "${SUDO_GID:-$SUDO_UID}" --init-groups)
+        setpriv --reuid "$SUDO_UID" --regid "${SUDO_GID:-$SUDO_UID}" --init-groups "$@"
+    else
+        "$@"
     fi
+}
+
+# build_vhdxfs SRC BUILD [configure's options]: configures (once) and makes, outside of the source tree; quiet when all
+# is well.
+build_vhdxfs() {
+    local src=$1 build=$2 log
+    shift 2
     if [[ -e $src/config.status ]]; then
         echo "$src was configured in place; say 'make distclean' there first" >&2
         return 1
     fi
-    "${as[@]}" mkdir -p "$build" || return
     log=$build/build.log
+    as_owner "$src" mkdir -p "$build" && as_owner "$src" touch "$log" || return
     # shellcheck disable=SC2016 # expands inside
-    "${as[@]}" "$BASH" -c '
+    as_owner "$src" "$BASH" -c '
         set -e
         src=$1 build=$2
         shift 2
@@ -66,9 +74,16 @@ build_vhdxfs() {
             "$src/autogen.sh"
         fi
         cd "$build"
-        if [[ ! -e Makefile || $src/configure -nt Makefile || "$*" != "$(cat .configured-with)" ]]; then
+        # No options: whatever it was configured with is fine.
+        if [[ ! -e Makefile || $src/configure -nt Makefile || ( "$*" && "$*" != "$(cat .configured-with)" ) ]]; then
             "$src/configure" "$@"
             echo "$*" >.configured-with
+        fi
+        # make builds no object again when only its flags have changed.
+        make Makefile config.h
+        if [[ "$(sha256sum Makefile config.h)" != "$(cat .built-from)" ]]; then
+            make clean
+            sha256sum Makefile config.h >.built-from
         fi
         make -j"$(nproc)"
     ' build "$src" "$build" "$@" >"$log" 2>&1 </dev/null && return 0

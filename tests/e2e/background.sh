@@ -11,9 +11,9 @@ new_dir export
 at=$DIR
 pidfile=$SCRATCH/pid
 
-# start [vhdxfs's options]: in the background; the file must be there when the command is back.
+# start: in the background; the file must be there when the command is back.
 start() {
-    "$VHDXFS" --pidfile="$pidfile" -o "state=$STATE" "$@" "$disk" "$at" >"$SCRATCH/output" 2>&1 </dev/null
+    "$VHDXFS" --pidfile="$pidfile" -o "state=$STATE" "$disk" "$at" >"$SCRATCH/output" 2>&1 </dev/null
     [[ -s $at/ext4.vhdx ]] || fail "vhdxfs returned, and nothing is served"
     pid=$(cat "$pidfile")
     alive "$pid" || fail "vhdxfs returned, and process $pid of the pidfile does not live"

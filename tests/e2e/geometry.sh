@@ -30,7 +30,7 @@ served() {
     accepted "$disk"
     if [[ $compare ]]; then
         qemu-img compare -f vhdx -F raw "$VHDX" "$device" || fail "the VHDX and the partition differ"
-        ((disk > GiB)) || same_bytes "$VHDX" "$device" --ignore-initial="$P:0" --bytes="$disk"
+        ((disk >= GiB)) || same_bytes "$VHDX" "$device" --ignore-initial="$P:0" --bytes="$disk"
     fi
     stop_serving
     rmdir "$DIR"

@@ -28,6 +28,13 @@ chmod 755 "$SCRATCH" # some tests enter it as another user
 STATE=$SCRATCH/state
 mkdir "$STATE"
 
+# A daemon in the background has no standard error: the sanitizers write to files, which at_exit looks for.
+if [[ ${SANITIZED-} ]]; then
+    for name in ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
+        export "$name=${!name-}:log_path=$SCRATCH/sanitizer"
+    done
+fi
+
 # --- messages and the end ---------------------------------------------------
 
 note() { echo "-- $*"; }
@@ -60,15 +67,18 @@ at_exit() {
     local rc=$? i log
     trap '' TERM INT HUP
     set +e
-    if [[ $rc != 0 && $rc != 77 ]]; then
-        for log in "$SCRATCH"/serve.*.log; do
-            [[ -s $log ]] && sed "s|^|[${log##*/}] |" "$log" | tail -n 60
-        done
+    if [[ $rc != 0 && $rc != 77 && ${SERVE_LOG-} && -s $SERVE_LOG ]]; then
+        sed "s/^/[vhdxfs] /" "$SERVE_LOG" | tail -n 60
     fi
     for ((i = ${#cleanup_stack[@]} - 1; i >= 0; i--)); do
         eval "${cleanup_stack[i]}" && continue
         echo "cleanup failed: ${cleanup_stack[i]}"
         [[ $rc == 0 || $rc == 77 ]] && rc=1
+    done
+    for log in "$SCRATCH"/sanitizer.*; do
+        [[ -s $log ]] || continue
+        cat "$log"
+        rc=86
     done
     cd /
     rm -rf --one-file-system "$SCRATCH" || rc=1
@@ -245,8 +255,7 @@ serve() {
     expect_equal "the pid in the pidfile" "$(cat "$SERVE_PIDFILE")" "$SERVE_PID"
 }
 
-# stop_serving [PID [MOUNTPOINT]]: SIGTERM; must end with code 0, remove its mount and its pidfile, and log no error of a
-# sanitizer.
+# stop_serving [PID [MOUNTPOINT]]: SIGTERM; must end with code 0 and remove its mount and its pidfile.
 stop_serving() {
     local pid=${1-$SERVE_PID} mnt=${2-$SERVE_MNT}
     kill -TERM "$pid"
@@ -263,19 +272,13 @@ ended_well() {
     if [[ $pid == "$SERVE_PID" ]]; then
         [[ ! -e $SERVE_PIDFILE ]] || fail "vhdxfs ended and left its pidfile"
     fi
-    no_sanitizer_report
-}
-
-no_sanitizer_report() {
-    ! grep -E 'AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error' "$SCRATCH"/serve.*.log ||
-        fail "a sanitizer reports an error"
 }
 
 # For the cleanup stack: no judgement, only an end.
 kill_serving() {
     if alive "$1"; then
-        kill -TERM "$1"
-        wait_until 10 dead "$1" || kill -KILL "$1"
+        kill -TERM "$1" 2>/dev/null
+        wait_until 10 dead "$1" || kill -KILL "$1" 2>/dev/null
     fi
     wait "$1" 2>/dev/null
     unmounted "$2" || umount --lazy "$2"

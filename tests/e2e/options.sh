@@ -14,7 +14,7 @@ note "-h and -V"
 "$VHDXFS" -h >"$SCRATCH/help"
 expect_grep '^usage: .*SOURCE MOUNTPOINT' "$SCRATCH/help"
 for word in foreground debug single-thread help version block-size pidfile reset-state \
-    allow_other uid gid umask name state fsname claim nodiscard nofirewall cow allow_errors; do
+    allow_other uid gid umask name state fsname claim nodiscard nofirewall allow_errors; do
     expect_grep "$word" "$SCRATCH/help"
 done
 expect_equal "--help" "$("$VHDXFS" --help)" "$(cat "$SCRATCH/help")"
