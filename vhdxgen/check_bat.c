@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE       MIB /* of the table, read at once */
-#define WINDOWS     ((UINT64_C(1) << 63) / VHDX_CHECK_WINDOW)
+#define PIECE       MIB                                           /* of the table, read at once */
+#define WINDOWS     ((UINT64_C(1) << 63) / VHDX_CHECK_WINDOW + 8) /* at most */
 #define NAMED_PAIRS 16 /* collisions for which the other block is looked up */
 
 struct range {
@@ -304,11 +304,12 @@ static int visit_mark(struct bat *b, uint64_t index, uint64_t entry)
 static int find_collisions(struct bat *b)
 {
     uint64_t slots = min_u64(b->c->view.io.size, VHDX_CHECK_WINDOW) / VHDX_ALIGNMENT;
+    uint64_t windows = b->c->view.io.size / VHDX_CHECK_WINDOW + 1;
     int err = 0;
 
-    for (uint64_t w = 0; w < WINDOWS; w++)
+    for (uint64_t w = 0; w < windows; w++)
         b->passes += b->used[w / 8] >> w % 8 & 1;
-    for (b->window = 0; b->window < WINDOWS && !err; b->window++) {
+    for (b->window = 0; b->window < windows && !err; b->window++) {
         if (!(b->used[b->window / 8] >> b->window % 8 & 1))
             continue;
         /* calloc() of this size takes memory only as bits are set. */

@@ -105,21 +105,39 @@ static void judge_item(struct check *c, struct vhdx_item *item, uint32_t reserve
     judge_role(c, item, name, at);
 }
 
+/* The first item before I that has its identity, or I. */
+static size_t find_twin(const struct vhdx_item *all, size_t i)
+{
+    size_t j = 0;
+
+    while (j < i && (!guid_equal(&all[j].guid, &all[i].guid) ||
+                     ((all[j].flags ^ all[i].flags) & VHDX_ITEM_USER)))
+        j++;
+    return j;
+}
+
+/* The first item before I that shares bytes with it, or I. */
+static size_t find_overlap(const struct vhdx_item *all, size_t i)
+{
+    size_t j = all[i].usable ? 0 : i;
+
+    while (j < i && (!all[j].usable ||
+                     !ranges_overlap(all[j].offset, all[j].length, all[i].offset, all[i].length)))
+        j++;
+    return j;
+}
+
 static void judge_pairs(struct check *c, size_t i, uint64_t at)
 {
-    const struct vhdx_item *all = c->image->items, *item = &all[i];
+    const struct vhdx_item *all = c->image->items;
+    size_t twin = find_twin(all, i), other = find_overlap(all, i);
     char text[GUID_TEXT_MAX];
 
-    for (size_t j = 0; j < i; j++) {
-        if (guid_equal(&all[j].guid, &item->guid) &&
-            !((all[j].flags ^ item->flags) & VHDX_ITEM_USER))
-            REPORT(c, META_DUPLICATE, at, "entries %zu and %zu are both %s", j, i,
-                   guid_format(&item->guid, text));
-        if (all[j].usable && item->usable &&
-            ranges_overlap(all[j].offset, all[j].length, item->offset, item->length))
-            REPORT(c, META_OVERLAP, at + 16, "entries %zu and %zu share bytes from 0x%" PRIx32, j,
-                   i, item->offset > all[j].offset ? item->offset : all[j].offset);
-    }
+    if (twin < i)
+        REPORT(c, META_DUPLICATE, at, "entries %zu and %zu are both %s", twin, i,
+               guid_format(&all[i].guid, text));
+    if (other < i)
+        REPORT(c, META_OVERLAP, at + 16, "entries %zu and %zu share bytes", other, i);
 }
 
 static void judge_counts(struct check *c)

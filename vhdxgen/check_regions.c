@@ -74,21 +74,25 @@ static void judge_region(struct check *c, struct vhdx_region *r, uint64_t at)
         REPORT(c, REG_LOG, at + 16, "region %s at 0x%" PRIx64 " overlaps the log", text, r->offset);
 }
 
-/* What region I and those before it say of each other. */
+/* What region I and those before it say of each other; each fault once. */
 static void judge_pairs(struct check *c, size_t i, uint64_t at)
 {
     const struct vhdx_region *all = c->image->regions, *r = &all[i];
     char text[GUID_TEXT_MAX], other[GUID_TEXT_MAX];
+    size_t twin = 0, overlap = 0;
 
-    for (size_t j = 0; j < i; j++) {
-        if (guid_equal(&all[j].guid, &r->guid))
-            REPORT(c, REG_DUPLICATE, at, "entries %zu and %zu are both %s", j, i,
-                   guid_format(&r->guid, text));
-        if (all[j].usable && r->usable &&
-            ranges_overlap(all[j].offset, all[j].length, r->offset, r->length))
-            REPORT(c, REG_OVERLAP, at + 16, "regions %s and %s overlap",
-                   guid_format(&all[j].guid, other), guid_format(&r->guid, text));
-    }
+    while (twin < i && !guid_equal(&all[twin].guid, &r->guid))
+        twin++;
+    while (overlap < i &&
+           (!all[overlap].usable || !r->usable ||
+            !ranges_overlap(all[overlap].offset, all[overlap].length, r->offset, r->length)))
+        overlap++;
+    if (twin < i)
+        REPORT(c, REG_DUPLICATE, at, "entries %zu and %zu are both %s", twin, i,
+               guid_format(&r->guid, text));
+    if (overlap < i)
+        REPORT(c, REG_OVERLAP, at + 16, "regions %s and %s overlap",
+               guid_format(&all[overlap].guid, other), guid_format(&r->guid, text));
 }
 
 static int load_regions(struct check *c, const uint8_t *table, uint32_t count)

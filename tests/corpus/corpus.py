@@ -6,12 +6,14 @@ Makes the corpus of good and spoiled VHDX files, and compares verdicts.
     corpus.py generate DIR          make every file and DIR/MANIFEST
     corpus.py verify VHDXGEN DIR    compare `VHDXGEN check` with the manifest
     corpus.py rules VHDXGEN         every rule must have a case that breaks just it
+    corpus.py pack DIR SEEDS        small ones as seeds for the fuzzers (tests/fuzz/packed.h)
 
 "Just it" allows for the companions that cannot be avoided: see COMPANIONS.
 """
 
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -101,12 +103,61 @@ def rules_covered(program):
     return 1 if missing or unknown else 0
 
 
+def runs(data, gap=16):
+    """The parts of DATA between runs of GAP zeros or more, as (offset, bytes)."""
+    at, part = 0, b""
+    for i in range(0, len(data), gap):
+        piece = data[i:i + gap]
+        if piece.strip(b"\0"):
+            if not part:
+                at = i
+            part += piece
+        elif part:
+            yield at, part.rstrip(b"\0")
+            part = b""
+    if part:
+        yield at, part.rstrip(b"\0")
+
+
+def pack(directory, seeds):
+    for target in ("check", "replay", "metadata"):
+        os.makedirs(os.path.join(seeds, target), exist_ok=True)
+    for name, rules in read_manifest(directory):
+        path = os.path.join(directory, name + ".vhdx")
+        size = os.path.getsize(path)
+        if size > 16 << 20:
+            continue
+        with open(path, "rb") as f:
+            data = f.read()
+        # Checksums that are meant to be wrong must stay so.
+        flags = 0 if any("HDR-001" in r or r in ("VHDX-HDR-003", "VHDX-REG-003", "VHDX-LOG-003")
+                         for r in rules) else 7
+        packed = struct.pack("<BH", flags, size // 4096)
+        for at, part in runs(data):
+            for i in range(0, len(part), 0xffff):
+                piece = part[i:i + 0xffff]
+                packed += struct.pack("<I", at + i)[:3] + struct.pack("<H", len(piece)) + piece
+        if len(packed) > 20000:
+            continue
+        targets = ["check"] + (["replay"] if "-LOG-" in "".join(rules) else [])
+        for target in targets:
+            with open(os.path.join(seeds, target, name), "wb") as f:
+                f.write(packed)
+        if name.startswith(("meta-", "par-", "good-")) and size >= 3 << 20:
+            region = data[2 << 20:3 << 20]
+            table = region[:1 << 16].rstrip(b"\0")
+            with open(os.path.join(seeds, "metadata", name), "wb") as f:
+                f.write(struct.pack("<H", len(table)) + table + region[1 << 16:].rstrip(b"\0"))
+
+
 def main():
     match sys.argv[1:]:
         case ["generate", directory]:
             return generate(directory)
         case ["verify", program, directory]:
             return verify(program, directory)
+        case ["pack", directory, seeds]:
+            return pack(directory, seeds)
         case ["rules", program]:
             return rules_covered(program)
     print(__doc__, file=sys.stderr)
