@@ -33,3 +33,8 @@ tests_fuzz_corpus_replay_LDADD = $(fuzz_ldadd)
 
 EXTRA_DIST += tests/fuzz/build tests/fuzz/corpus \
 	tests/corpus/cases.py tests/corpus/corpus.py tests/corpus/vhdxlib.py
+
+# Not a test by itself: tests/e2e/vhdxgen-create.sh runs it on what create makes.
+EXTRA_PROGRAMS += tests/corpus/reencode
+tests_corpus_reencode_SOURCES = tests/corpus/reencode.c
+tests_corpus_reencode_LDADD = $(fuzz_ldadd)
