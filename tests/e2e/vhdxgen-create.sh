@@ -69,13 +69,11 @@ qemu-img compare -q -f vhdx -F raw larger.vhdx raw || fail "the content of the l
 expect_fail 1 "more than the disk" "$VHDXGEN" create -q --from raw --size 1M smaller.vhdx
 
 note "--like and --from with a block device of 4096-byte sectors"
-if loop=$(losetup --show -f -b 4096 raw 2>/dev/null); then
-    defer free_loop "$loop"
-    "$VHDXGEN" create -q --like "$loop" like.vhdx
-    accepted like.vhdx $((64 * MiB)) "$(jq .block_size <<<"$("$VHDXGEN" info --output=json like.vhdx)")" 4096
-    "$VHDXGEN" create -q --from "$loop" device.vhdx
-    same_bytes device.vhdx raw --ignore-initial=$((4 * MiB)):0 --bytes=$((64 * MiB))
-fi
+new_loop raw --sector-size 4096
+"$VHDXGEN" create -q --like "$LOOP" like.vhdx
+accepted like.vhdx $((64 * MiB)) $((MiB)) 4096
+"$VHDXGEN" create -q --from "$LOOP" device.vhdx
+same_bytes device.vhdx raw --ignore-initial=$((4 * MiB)):0 --bytes=$((64 * MiB))
 
 note "nothing is replaced unasked, nothing half made stays behind"
 cp one.vhdx kept.vhdx
