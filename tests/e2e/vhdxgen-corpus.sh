@@ -13,6 +13,15 @@ stamps() { stat -c '%n %y %s %b' "$SCRATCH"/corpus/*.vhdx; } # some files are to
 stamps >"$SCRATCH/before"
 "${corpus[@]}" verify "$VHDXGEN" "$SCRATCH/corpus"
 
+note "the manual's table of rules is the program's"
+"$VHDXGEN" check --list-rules | awk -F'\t' '{ print ".It " $1 " , " $2 " , " $3
+    print toupper(substr($4, 1, 1)) substr($4, 2) "." }' >"$SCRATCH/rules"
+sed -n '/^\.Sh RULES/,/^\.Sh EXAMPLES/p' "$SRC/man/vhdxgen.1" | sed -n '/^\.It/,/^\.El/p' | sed '$d' |
+    same_bytes "$SCRATCH/rules" -
+if command -v mandoc >/dev/null; then
+    mandoc -Tlint -Werror "$SRC/man/vhdxgen.1"
+fi
+
 note "--strict, --quiet and --limit"
 cd "$SCRATCH/corpus"
 "$VHDXGEN" check -q hdr-twins.vhdx
