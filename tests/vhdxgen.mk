@@ -31,7 +31,7 @@ check_PROGRAMS += tests/fuzz/corpus_replay
 tests_fuzz_corpus_replay_SOURCES = tests/fuzz/fuzz_replay.c $(fuzz_sources)
 tests_fuzz_corpus_replay_LDADD = $(fuzz_ldadd)
 
-EXTRA_DIST += tests/fuzz/build tests/fuzz/corpus \
+EXTRA_DIST += tests/coverage tests/fuzz/build tests/fuzz/corpus \
 	tests/corpus/cases.py tests/corpus/corpus.py tests/corpus/vhdxlib.py
 
 # Not a test by itself: tests/e2e/vhdxgen-create.sh runs it on what create makes.
