@@ -27,3 +27,6 @@ tests_unit_test_store_LDADD = $(daemon_test_ldadd)
 tests_unit_test_store_LDFLAGS = -Wl,--wrap=pwrite64 -Wl,--wrap=fdatasync -Wl,--wrap=fsync \
 	-Wl,--wrap=posix_fadvise64
 endif
+
+# The rest of libvhdxgen, and the fuzz targets.
+include tests/vhdxgen.mk

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE       MIB /* of the table, read at once */
-#define WINDOWS     ((UINT64_C(1) << 63) / VHDX_CHECK_WINDOW)
+#define PIECE       MIB                                           /* of the table, read at once */
+#define WINDOWS     ((UINT64_C(1) << 63) / VHDX_CHECK_WINDOW + 8) /* at most */
 #define NAMED_PAIRS 16 /* collisions for which the other block is looked up */
 
 struct range {
@@ -149,8 +149,8 @@ static void judge_payload(struct bat *b, uint64_t index, uint64_t entry)
         REPORT(c, BAT_STATE, place(b, index), "the state of %s is %u", name_entry(b, index, name),
                state);
     else if (state == VHDX_BLOCK_PARTIALLY_PRESENT && kind != VHDX_KIND_DIFFERENCING)
-        REPORT(c, BAT_PARTIAL, place(b, index), "%s of a %s file is", name_entry(b, index, name),
-               vhdx_kind_name(kind));
+        REPORT(c, BAT_PARTIAL, place(b, index), "%s of a %s file is partially present",
+               name_entry(b, index, name), vhdx_kind_name(kind));
     else if (kind == VHDX_KIND_FIXED && state != VHDX_BLOCK_FULLY_PRESENT &&
              !(entry & VHDX_BAT_OFFSET_MASK))
         REPORT(c, BAT_UNALLOCATED, place(b, index), "%s is %s and has no place",
@@ -167,13 +167,14 @@ static void judge_bitmap(struct bat *b, uint64_t index, uint64_t entry)
     uint64_t chunk = index / b->group;
 
     if (c->image->kind == VHDX_KIND_FIXED && entry)
-        REPORT(c, BAT_BITMAP, place(b, index), "that of chunk %" PRIu64 " is 0x%" PRIx64, chunk,
-               entry);
+        REPORT(c, BAT_BITMAP, place(b, index), "the entry of chunk %" PRIu64 " is 0x%" PRIx64,
+               chunk, entry);
     else if (state != VHDX_BLOCK_NOT_PRESENT && state != VHDX_BLOCK_FULLY_PRESENT)
-        REPORT(c, BAT_BITMAP_STATE, place(b, index), "that of chunk %" PRIu64 " is %u", chunk,
+        REPORT(c, BAT_BITMAP_STATE, place(b, index), "the state of chunk %" PRIu64 " is %u", chunk,
                state);
     else if (c->image->kind == VHDX_KIND_DYNAMIC && state)
-        REPORT(c, BAT_BITMAP_DYNAMIC, place(b, index), "that of chunk %" PRIu64 " is", chunk);
+        REPORT(c, BAT_BITMAP_DYNAMIC, place(b, index), "the bitmap of chunk %" PRIu64 " is present",
+               chunk);
     if (c->image->kind == VHDX_KIND_DIFFERENCING && b->partial && state != VHDX_BLOCK_FULLY_PRESENT)
         REPORT(c, BAT_BITMAP_ABSENT, place(b, index),
                "chunk %" PRIu64 " has entry %" PRIu64 " partially present", chunk, b->partial - 1);
@@ -304,11 +305,12 @@ static int visit_mark(struct bat *b, uint64_t index, uint64_t entry)
 static int find_collisions(struct bat *b)
 {
     uint64_t slots = min_u64(b->c->view.io.size, VHDX_CHECK_WINDOW) / VHDX_ALIGNMENT;
+    uint64_t windows = b->c->view.io.size / VHDX_CHECK_WINDOW + 1;
     int err = 0;
 
-    for (uint64_t w = 0; w < WINDOWS; w++)
+    for (uint64_t w = 0; w < windows; w++)
         b->passes += b->used[w / 8] >> w % 8 & 1;
-    for (b->window = 0; b->window < WINDOWS && !err; b->window++) {
+    for (b->window = 0; b->window < windows && !err; b->window++) {
         if (!(b->used[b->window / 8] >> b->window % 8 & 1))
             continue;
         /* calloc() of this size takes memory only as bits are set. */
@@ -397,7 +399,7 @@ int check_bat(struct check *c)
         return -ENOMEM;
     b->c = c;
     if (c->image->bat && c->image->bat->length > VHDX_MAX_BAT_SIZE)
-        REPORT(c, BAT_HUGE, c->image->bat->offset, "it is 0x%" PRIx32 " long",
+        REPORT(c, BAT_HUGE, c->image->bat->offset, "the BAT region is 0x%" PRIx32 " long",
                c->image->bat->length);
     if (compute_geometry(b)) {
         if (c->image->bat->length / 8 < c->image->stats.entries)

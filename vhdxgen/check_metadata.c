@@ -68,7 +68,7 @@ static void judge_role(struct check *c, const struct vhdx_item *item, const char
     bool required = item->flags & VHDX_ITEM_REQUIRED, user = item->flags & VHDX_ITEM_USER;
 
     if (user && required)
-        REPORT(c, META_USER_REQUIRED, at + 24, "item %s is both", name);
+        REPORT(c, META_USER_REQUIRED, at + 24, "item %s is a user item and required", name);
     if (user)
         return;
     if (!known && required && guid_equal(&item->guid, &incomplete))
@@ -85,7 +85,7 @@ static void judge_role(struct check *c, const struct vhdx_item *item, const char
     if (!(item->flags & VHDX_ITEM_VIRTUAL_DISK) == known->virtual_disk)
         REPORT(c, META_VIRTUAL, at + 24, "the flags of %s are 0x%" PRIx32, name, item->flags);
     if (!required)
-        REPORT(c, META_NOT_REQUIRED, at + 24, "item %s is not", name);
+        REPORT(c, META_NOT_REQUIRED, at + 24, "item %s is not marked so", name);
 }
 
 static void judge_item(struct check *c, struct vhdx_item *item, uint32_t reserved, uint64_t at)
@@ -100,26 +100,44 @@ static void judge_item(struct check *c, struct vhdx_item *item, uint32_t reserve
     if (reserved)
         REPORT(c, META_RESERVED2, at + 28, "Reserved2 of %s is 0x%" PRIx32, name, reserved);
     if (guid_is_null(&item->guid))
-        REPORT(c, META_NULL, at, "the one of this item is");
+        REPORT(c, META_NULL, at, "this item's GUID is null");
     judge_extent(c, item, name, at);
     judge_role(c, item, name, at);
 }
 
+/* The first item before I that has its identity, or I. */
+static size_t find_twin(const struct vhdx_item *all, size_t i)
+{
+    size_t j = 0;
+
+    while (j < i && (!guid_equal(&all[j].guid, &all[i].guid) ||
+                     ((all[j].flags ^ all[i].flags) & VHDX_ITEM_USER)))
+        j++;
+    return j;
+}
+
+/* The first item before I that shares bytes with it, or I. */
+static size_t find_overlap(const struct vhdx_item *all, size_t i)
+{
+    size_t j = all[i].usable ? 0 : i;
+
+    while (j < i && (!all[j].usable ||
+                     !ranges_overlap(all[j].offset, all[j].length, all[i].offset, all[i].length)))
+        j++;
+    return j;
+}
+
 static void judge_pairs(struct check *c, size_t i, uint64_t at)
 {
-    const struct vhdx_item *all = c->image->items, *item = &all[i];
+    const struct vhdx_item *all = c->image->items;
+    size_t twin = find_twin(all, i), other = find_overlap(all, i);
     char text[GUID_TEXT_MAX];
 
-    for (size_t j = 0; j < i; j++) {
-        if (guid_equal(&all[j].guid, &item->guid) &&
-            !((all[j].flags ^ item->flags) & VHDX_ITEM_USER))
-            REPORT(c, META_DUPLICATE, at, "entries %zu and %zu are both %s", j, i,
-                   guid_format(&item->guid, text));
-        if (all[j].usable && item->usable &&
-            ranges_overlap(all[j].offset, all[j].length, item->offset, item->length))
-            REPORT(c, META_OVERLAP, at + 16, "entries %zu and %zu share bytes from 0x%" PRIx32, j,
-                   i, item->offset > all[j].offset ? item->offset : all[j].offset);
-    }
+    if (twin < i)
+        REPORT(c, META_DUPLICATE, at, "entries %zu and %zu are both %s", twin, i,
+               guid_format(&all[i].guid, text));
+    if (other < i)
+        REPORT(c, META_OVERLAP, at + 16, "entries %zu and %zu share bytes", other, i);
 }
 
 static void judge_counts(struct check *c)
@@ -176,14 +194,14 @@ static void judge_parameters(struct check *c, uint64_t at)
     const struct vhdx_disk_values *v = &image->values;
 
     if (v->file_flags & ~(VHDX_LEAVE_ALLOCATED | VHDX_HAS_PARENT))
-        REPORT(c, META_PARAMETERS, at + 4, "they are 0x%" PRIx32, v->file_flags);
+        REPORT(c, META_PARAMETERS, at + 4, "the flags are 0x%" PRIx32, v->file_flags);
     if (v->file_flags & VHDX_HAS_PARENT)
         image->kind = VHDX_KIND_DIFFERENCING;
     else
         image->kind = v->file_flags & VHDX_LEAVE_ALLOCATED ? VHDX_KIND_FIXED : VHDX_KIND_DYNAMIC;
     if (!is_power_of_two(v->block_size) || v->block_size < VHDX_MIN_BLOCK_SIZE ||
         v->block_size > VHDX_MAX_BLOCK_SIZE) {
-        REPORT(c, META_BLOCK_SIZE, at, "it is 0x%" PRIx32, v->block_size);
+        REPORT(c, META_BLOCK_SIZE, at, "BlockSize is 0x%" PRIx32, v->block_size);
         image->known &= ~(1u << VHDX_VALUE_PARAMETERS);
     }
 }
@@ -210,25 +228,25 @@ static void judge_value(struct check *c, enum vhdx_value which, const uint8_t *d
         v->disk_size = get_le64(data);
         if (v->disk_size && v->disk_size <= VHDX_MAX_DISK_SIZE)
             break;
-        REPORT(c, META_DISK_SIZE, at, "it is 0x%" PRIx64, v->disk_size);
+        REPORT(c, META_DISK_SIZE, at, "VirtualDiskSize is 0x%" PRIx64, v->disk_size);
         image->known &= ~(1u << which);
         break;
     case VHDX_VALUE_LOGICAL:
         v->logical_sector = get_le32(data);
         if (is_sector_size(v->logical_sector))
             break;
-        REPORT(c, META_LOGICAL, at, "it is %" PRIu32, v->logical_sector);
+        REPORT(c, META_LOGICAL, at, "LogicalSectorSize is %" PRIu32, v->logical_sector);
         image->known &= ~(1u << which);
         break;
     case VHDX_VALUE_PHYSICAL:
         v->physical_sector = get_le32(data);
         if (!is_sector_size(v->physical_sector))
-            REPORT(c, META_PHYSICAL, at, "it is %" PRIu32, v->physical_sector);
+            REPORT(c, META_PHYSICAL, at, "PhysicalSectorSize is %" PRIu32, v->physical_sector);
         break;
     case VHDX_VALUE_DISK_ID:
         memcpy(&v->disk_id, data, sizeof(v->disk_id));
         if (guid_is_null(&v->disk_id))
-            REPORT(c, META_DISK_ID, at, "it is");
+            REPORT(c, META_DISK_ID, at, "VirtualDiskId is null");
         break;
     case VHDX_VALUE_COUNT:
         break;
@@ -246,7 +264,7 @@ static int load_values(struct check *c)
         int err;
 
         if (!item)
-            REPORT(c, META_MISSING, image->metadata->offset, "%s is not",
+            REPORT(c, META_MISSING, image->metadata->offset, "%s is missing",
                    vhdx_item_name(&known_items[i].guid));
         if (!item || !item->usable || item->length != known_items[i].length)
             continue;
@@ -258,8 +276,8 @@ static int load_values(struct check *c)
     if ((image->known & sized) == sized && image->values.disk_size % image->values.logical_sector)
         REPORT(c, META_DISK_SECTORS,
                value_place(c, find_item(image, &known_items[VHDX_VALUE_DISK_SIZE].guid)),
-               "it is 0x%" PRIx64 ", with sectors of %" PRIu32, image->values.disk_size,
-               image->values.logical_sector);
+               "VirtualDiskSize is 0x%" PRIx64 ", with sectors of %" PRIu32,
+               image->values.disk_size, image->values.logical_sector);
     return 0;
 }
 
@@ -285,7 +303,7 @@ int check_metadata(struct check *c)
     if (!region || !region->usable || region->length < VHDX_METADATA_ITEMS)
         return 0;
     if (region->length > MAX_METADATA)
-        REPORT(c, META_HUGE, region->offset, "it is 0x%" PRIx32 " long", region->length);
+        REPORT(c, META_HUGE, region->offset, "the region is 0x%" PRIx32 " long", region->length);
     err = vhdx_read(&c->view.io, table, VHDX_METADATA_ITEMS, region->offset);
     if (err)
         return err;
@@ -296,9 +314,9 @@ int check_metadata(struct check *c)
         return 0;
     }
     if (get_le16(table + 8) || !is_zero(table + 12, 20))
-        REPORT(c, META_RESERVED, region->offset + 8, "they are not all zero");
+        REPORT(c, META_RESERVED, region->offset + 8, "reserved fields are not all zero");
     if (get_le16(table + 10) > VHDX_TABLE_MAX) {
-        REPORT(c, META_COUNT, region->offset + 10, "it is %u", get_le16(table + 10));
+        REPORT(c, META_COUNT, region->offset + 10, "EntryCount is %u", get_le16(table + 10));
         return 0;
     }
     err = load_items(c, table);

@@ -94,12 +94,12 @@ static void judge_values(struct check *c, uint64_t at)
     const char *linkage = find_value(c->image, "parent_linkage");
 
     if (!linkage)
-        REPORT(c, PAR_LINKAGE, at, "it is not there");
+        REPORT(c, PAR_LINKAGE, at, "parent_linkage is missing");
     else if (!is_guid_text(linkage))
-        REPORT(c, PAR_LINKAGE, at, "it is \"%.100s\"", linkage);
+        REPORT(c, PAR_LINKAGE, at, "parent_linkage is \"%.100s\"", linkage);
     if (!find_value(c->image, "relative_path") && !find_value(c->image, "volume_path") &&
         !find_value(c->image, "absolute_win32_path"))
-        REPORT(c, PAR_PATH, at, "none of them is");
+        REPORT(c, PAR_PATH, at, "no path is there");
 }
 
 static int judge_locator(struct check *c, const uint8_t *item, uint32_t length, uint64_t at)
@@ -111,7 +111,7 @@ static int judge_locator(struct check *c, const uint8_t *item, uint32_t length, 
     int err = 0;
 
     if (!guid_equal(&head->locator_type, &type)) {
-        REPORT(c, PAR_TYPE, at, "it is %s", guid_format(&head->locator_type, text));
+        REPORT(c, PAR_TYPE, at, "LocatorType is %s", guid_format(&head->locator_type, text));
         return 0;
     }
     if (get_le16(head->reserved))

@@ -57,7 +57,7 @@ static void judge_region(struct check *c, struct vhdx_region *r, uint64_t at)
     else if (!name)
         REPORT(c, REG_OPTIONAL, at, "region %s is unknown", text);
     else if (!required)
-        REPORT(c, REG_NOT_REQUIRED, at + 28, "the %s region is not", name);
+        REPORT(c, REG_NOT_REQUIRED, at + 28, "the %s region is not marked so", name);
     if (r->offset % VHDX_ALIGNMENT)
         REPORT(c, REG_OFFSET, at + 16, "region %s lies at 0x%" PRIx64, text, r->offset);
     if (!r->length || r->length % VHDX_ALIGNMENT)
@@ -74,21 +74,25 @@ static void judge_region(struct check *c, struct vhdx_region *r, uint64_t at)
         REPORT(c, REG_LOG, at + 16, "region %s at 0x%" PRIx64 " overlaps the log", text, r->offset);
 }
 
-/* What region I and those before it say of each other. */
+/* What region I and those before it say of each other; each fault once. */
 static void judge_pairs(struct check *c, size_t i, uint64_t at)
 {
     const struct vhdx_region *all = c->image->regions, *r = &all[i];
     char text[GUID_TEXT_MAX], other[GUID_TEXT_MAX];
+    size_t twin = 0, overlap = 0;
 
-    for (size_t j = 0; j < i; j++) {
-        if (guid_equal(&all[j].guid, &r->guid))
-            REPORT(c, REG_DUPLICATE, at, "entries %zu and %zu are both %s", j, i,
-                   guid_format(&r->guid, text));
-        if (all[j].usable && r->usable &&
-            ranges_overlap(all[j].offset, all[j].length, r->offset, r->length))
-            REPORT(c, REG_OVERLAP, at + 16, "regions %s and %s overlap",
-                   guid_format(&all[j].guid, other), guid_format(&r->guid, text));
-    }
+    while (twin < i && !guid_equal(&all[twin].guid, &r->guid))
+        twin++;
+    while (overlap < i &&
+           (!all[overlap].usable || !r->usable ||
+            !ranges_overlap(all[overlap].offset, all[overlap].length, r->offset, r->length)))
+        overlap++;
+    if (twin < i)
+        REPORT(c, REG_DUPLICATE, at, "entries %zu and %zu are both %s", twin, i,
+               guid_format(&r->guid, text));
+    if (overlap < i)
+        REPORT(c, REG_OVERLAP, at + 16, "regions %s and %s overlap",
+               guid_format(&all[overlap].guid, other), guid_format(&r->guid, text));
 }
 
 static int load_regions(struct check *c, const uint8_t *table, uint32_t count)
@@ -133,9 +137,9 @@ static void judge_regions(struct check *c, uint64_t at)
     image->bat = find_region(image, &bat);
     image->metadata = find_region(image, &metadata);
     if (!image->bat)
-        REPORT(c, REG_NO_BAT, at, "none of %zu regions is", image->region_count);
+        REPORT(c, REG_NO_BAT, at, "none of %zu regions is the BAT", image->region_count);
     if (!image->metadata)
-        REPORT(c, REG_NO_METADATA, at, "none of %zu regions is", image->region_count);
+        REPORT(c, REG_NO_METADATA, at, "none of %zu regions is the metadata", image->region_count);
 }
 
 int check_regions(struct check *c)
@@ -157,9 +161,9 @@ int check_regions(struct check *c)
         return 0;
     at = c->image->table ? VHDX_REGIONS_2_AT : VHDX_REGIONS_1_AT;
     if (get_le32(table + 12))
-        REPORT(c, REG_RESERVED, at + 12, "it is 0x%" PRIx32, get_le32(table + 12));
+        REPORT(c, REG_RESERVED, at + 12, "Reserved is 0x%" PRIx32, get_le32(table + 12));
     if (get_le32(table + 8) > VHDX_TABLE_MAX) {
-        REPORT(c, REG_COUNT, at + 8, "it is %" PRIu32, get_le32(table + 8));
+        REPORT(c, REG_COUNT, at + 8, "EntryCount is %" PRIu32, get_le32(table + 8));
         return 0;
     }
     err = load_regions(c, table, get_le32(table + 8));

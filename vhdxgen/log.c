@@ -240,8 +240,8 @@ static int judge_entry(struct scan *s, uint32_t at, struct vhdx_log_entry *e, st
         .flushed_file_offset = get_le64(disk.flushed_file_offset),
         .last_file_offset = get_le64(disk.last_file_offset),
     };
-    /* What other sessions left behind is nobody's fault. */
-    report = guid_equal(guid, s->guid) ? s->report : &unheard;
+    /* What other sessions left behind is nobody's fault; without a session, all of it is. */
+    report = guid_equal(guid, s->guid) && !guid_is_null(guid) ? s->report : &unheard;
     ok = e->length && e->length % VHDX_LOG_SECTOR == 0 && e->length <= s->log->length
              ? checksum_holds(s, at, e->length)
              : 0;

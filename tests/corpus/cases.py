@@ -151,6 +151,13 @@ def _(image):
     image.headers[0].log_version = image.headers[1].log_version = 3
 
 
+@good("null-session-rubbish-in-clean-log")
+def _(image):
+    entry = Entry(0, 1, 0, [spoil(image)], session=NULL)
+    entry.edit = word(28, 1)
+    image.log.append(entry)
+
+
 # -- good files whose log is dirty: what it brings is needed for the rest to be right --
 
 def needs_log(image):
