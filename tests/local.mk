@@ -26,4 +26,24 @@ tests_unit_test_store_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_store_LDADD = $(daemon_test_ldadd)
 tests_unit_test_store_LDFLAGS = -Wl,--wrap=pwrite64 -Wl,--wrap=fdatasync -Wl,--wrap=fsync \
 	-Wl,--wrap=posix_fadvise64
+
+check_PROGRAMS += tests/unit/test_bat
+tests_unit_test_bat_SOURCES = tests/unit/test_bat.c $(daemon_test_support)
+tests_unit_test_bat_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_bat_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_firewall
+tests_unit_test_firewall_SOURCES = tests/unit/test_firewall.c $(daemon_test_support)
+tests_unit_test_firewall_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_firewall_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_safety
+tests_unit_test_safety_SOURCES = tests/unit/test_safety.c $(daemon_test_support)
+tests_unit_test_safety_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_safety_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_options
+tests_unit_test_options_SOURCES = tests/unit/test_options.c $(daemon_test_support)
+tests_unit_test_options_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_options_LDADD = $(daemon_test_ldadd)
 endif
