@@ -60,4 +60,9 @@ tests_unit_test_backing_SOURCES = tests/unit/test_backing.c $(shadow_sources) $(
 tests_unit_test_backing_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_backing_LDADD = $(daemon_test_ldadd)
 tests_unit_test_backing_LDFLAGS = $(shadow_ldflags)
+
+check_PROGRAMS += tests/unit/test_model
+tests_unit_test_model_SOURCES = tests/unit/test_model.c $(daemon_test_support)
+tests_unit_test_model_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_model_LDADD = $(daemon_test_ldadd)
 endif

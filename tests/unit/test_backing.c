@@ -333,6 +333,7 @@ static void test_no_write_is_lost(void **state)
 {
     pthread_t threads[THREADS + 2];
     uint8_t shared[SHARED];
+    void *first_wrong = NULL;
 
     (void)state;
     NEED_BACKING();
@@ -349,8 +350,10 @@ static void test_no_write_is_lost(void **state)
 
         pthread_join(threads[i], &wrong);
         if (wrong)
-            fail_msg("thread %zu: %s", i, (const char *)wrong);
+            first_wrong = wrong;
     }
+    if (first_wrong)
+        fail_msg("%s", (const char *)first_wrong);
     assert_int_equal(disk_read(&backing.disk, shared, SHARED, MIB), 0);
     for (unsigned self = 0; self < THREADS; self++) { /* the last round of each, in order */
         uint8_t wanted[SHARED / THREADS] = {0};
