@@ -65,4 +65,14 @@ check_PROGRAMS += tests/unit/test_model
 tests_unit_test_model_SOURCES = tests/unit/test_model.c $(daemon_test_support)
 tests_unit_test_model_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_model_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_metadata_sequences
+tests_unit_test_metadata_sequences_SOURCES = tests/unit/test_metadata_sequences.c $(daemon_test_support)
+tests_unit_test_metadata_sequences_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_metadata_sequences_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_threads
+tests_unit_test_threads_SOURCES = tests/unit/test_threads.c $(daemon_test_support)
+tests_unit_test_threads_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_threads_LDADD = $(daemon_test_ldadd)
 endif
