@@ -389,7 +389,7 @@ static uint64_t random_offset(struct model *m, size_t length)
 /* Where a write meets the table it mostly says what is there, and the file system stays whole. */
 static void tame(struct model *m, struct op *op)
 {
-    uint64_t end = min_u64(op->offset + op->length, m->size), at, length;
+    uint64_t end = min_u64(op->offset + op->length, m->size), at = 0, length = 0;
     uint64_t from = op->offset > VHDX_BAT_AT ? op->offset : VHDX_BAT_AT, to = min_u64(end, m->P);
     bool bat = from < to && op->length && !rng_one_in(&m->rng, 8);
     bool fs = m->geometry.fs && disk_part(m, op->offset, end, &at, &length) && at < m->geometry.fs;
