@@ -5,11 +5,14 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "fuse/firewall.h"
+#include "fuse/session.h"
 #include "tests/unit/ramdisk.h"
 #include "tests/unit/shadow.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -326,6 +329,40 @@ static void test_read_only(void **state)
     assert_int_equal(ram.writes + ram.zeros + ram.flushes, 0);
 }
 
+/* What a client wrote and did not flush is on the disk when its last descriptor is closed. */
+static void test_last_close_flushes(void **state)
+{
+    cleanup_free char *image = join(base, "image");
+    char list[4200],
+        *argv[] = {(char[]){"vhdxfs"}, (char[]){"-o"}, list, image, (char[]){"/unused"}};
+    struct options options;
+    struct session session;
+    struct failure failure;
+    unsigned start;
+    size_t done;
+
+    (void)state;
+    store_close(path.store);
+    path.store = NULL;
+    make_file(image, DISK);
+    make_ext4(image, DISK, UUID);
+    snprintf(list, sizeof(list), "state=%s", dir);
+    assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
+    assert_int_equal(session_start(&session, &options, &failure), 0);
+    assert_int_equal(session_open(&session, &failure), 0);
+    assert_int_equal(session_open(&session, &failure), 0);
+    shadow_watch(state_file);
+    start = shadow_flushes();
+    assert_int_equal(session_write(&session, "meta", 4, VHDX_LOG_AT, &done), 0);
+    session_release(&session);
+    assert_int_equal(shadow_flushes(), start); /* somebody has it open still */
+    session_release(&session);
+    assert_int_equal(shadow_flushes(), start + 1);
+    assert_int_equal(session_stop(&session), 0);
+    options_free(&options);
+    unlink(image);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -343,6 +380,7 @@ int main(void)
         TEST(test_order_of_flushes),
         TEST(test_errors),
         TEST(test_read_only),
+        TEST(test_last_close_flushes),
     };
 
     umask(077);

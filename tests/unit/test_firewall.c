@@ -228,11 +228,12 @@ static void test_blanking(void **state)
 /* What e2fsprogs and the kernel write to the superblock, in any piece they choose. */
 static void test_superblock_updates(void **state)
 {
-    uint8_t update[FIREWALL_HEAD];
+    uint8_t update[FIREWALL_HEAD], before[FIREWALL_HEAD];
     struct rng rng = {7};
 
     (void)state;
     memcpy(update, head, sizeof(update));
+    memcpy(before, head, sizeof(before));
     put_le32(update + 1024 + 0x2c, 0x65000000);                         /* s_mtime */
     put_le32(update + 1024 + 0x30, 0x65000001);                         /* s_wtime */
     put_le16(update + 1024 + 0x34, 12);                                 /* s_mnt_count */
@@ -251,8 +252,8 @@ static void test_superblock_updates(void **state)
     }
     memset(update + 1024 + 0x78, 0, 16); /* tune2fs -L '' */
     assert_null(judge(head, update + 1024 + 0x78, 16, 1024 + 0x78, 512));
-    memset(update + 1024 + 0x88, 0, 64); /* s_last_mounted: the longest field */
-    assert_null(judge(head, update + 1024 + 0x88, 64, 1024 + 0x88, 512));
+    memset(before + 1024 + 0x88, 'm', 64); /* s_last_mounted, as long as can be, goes */
+    assert_null(judge(before, update + 1024 + 0x88, 64, 1024 + 0x88, 512));
     rng_fill(&rng, update + 1024 + 0x68, 16); /* tune2fs -U random */
     assert_null(judge(head, update + 1024, 1024, 1024, 512));
     rng_fill(&rng, update, 510); /* a boot loader without signature, and group descriptors */
