@@ -141,7 +141,7 @@ static bool is_swap(dev_t device)
 static bool loop_stands_on(const char *loop, const struct stat *st)
 {
     cleanup_fd int fd = open(loop, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct loop_info64 info;
+    struct loop_info64 info = {0}; /* for valgrind, which does not know the request */
 
     if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
         return false;

@@ -53,10 +53,10 @@ void options_print_help(void)
 }
 
 /* Options of mount(8) and fstab that mean nothing here, or that libfuse should see. */
-static const char *const ignored[] = {"rw",     "defaults", "auto",          "noauto",
-                                      "nofail", "_netdev",  "user",          "nouser",
-                                      "users",  "owner",    "group",         "exec",
-                                      "suid",   "dev",      "nostrictatime", "default_permissions"};
+static const char *const ignored[] = {
+    "defaults", "auto",   "noauto", "nofail",        "_netdev",
+    "user",     "nouser", "users",  "owner",         "group",
+    "exec",     "suid",   "dev",    "nostrictatime", "default_permissions"};
 static const char *const forwarded[] = {
     "noexec",      "nosuid",   "nodev",      "sync",         "async",     "dirsync",
     "noatime",     "atime",    "diratime",   "nodiratime",   "relatime",  "norelatime",
@@ -128,10 +128,13 @@ static int set_claim(struct options *o, const char *value, struct failure *failu
     return 0;
 }
 
-static int set_absolute(char **field, const char *value)
+static int set_absolute(char **field, const char *option, const char *value,
+                        struct failure *failure)
 {
     cleanup_free char *cwd = NULL, *path = NULL;
 
+    if (!*value)
+        return bad_value(failure, option, value, "a path");
     if (*value == '/')
         return set_text(field, value);
     cwd = getcwd(NULL, 0); /* the daemon will leave this directory */
@@ -172,6 +175,10 @@ static int parse_flag(struct options *o, const char *word, struct failure *failu
         o->no_discard = false;
         return 0;
     }
+    if (!strcmp(word, "rw")) {
+        o->read_only = false;
+        return 0;
+    }
     if (!strcmp(word, "allow_other") || listed(word, forwarded, ARRAY_SIZE(forwarded)))
         return forward(o, word);
     if (listed(word, ignored, ARRAY_SIZE(ignored)) || !strncmp(word, "x-", 2))
@@ -199,10 +206,10 @@ static int parse_mount_option(struct options *o, char *word, struct failure *fai
         return set_claim(o, value, failure);
     if (!strcmp(word, "fsname"))
         return set_text(&o->fsname, value);
-    if (!strcmp(word, "state") && *value)
-        return set_absolute(&o->state, value);
-    if (!strcmp(word, "cow") && *value)
-        return set_absolute(&o->cow, value);
+    if (!strcmp(word, "state"))
+        return set_absolute(&o->state, word, value, failure);
+    if (!strcmp(word, "cow"))
+        return set_absolute(&o->cow, word, value, failure);
     if (!strcmp(word, "block_size"))
         return set_block_size(o, value, failure);
     return failed(failure, EXIT_USAGE, -EINVAL, "unknown mount option '%s'; see vhdxfs --help",
@@ -239,6 +246,16 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* getopt(3) has gone past a long option, but perhaps not past a word of short ones. */
+static int bad_option(int letter, char **argv, struct failure *failure)
+{
+    char word[3] = {'-', (char)optopt, '\0'};
+
+    return failed(failure, EXIT_USAGE, -EINVAL, "%s '%s'; see vhdxfs --help",
+                  letter == ':' ? "no value for option" : "unknown option",
+                  optopt > 0 && optopt < OPT_BLOCK_SIZE ? word : argv[optind - 1]);
+}
+
 static int parse_option(struct options *o, int letter, char **argv, struct failure *failure)
 {
     switch (letter) {
@@ -257,7 +274,7 @@ static int parse_option(struct options *o, int letter, char **argv, struct failu
     case OPT_BLOCK_SIZE:
         return set_block_size(o, optarg, failure);
     case OPT_PIDFILE:
-        return set_absolute(&o->pidfile, optarg);
+        return set_absolute(&o->pidfile, "pidfile", optarg, failure);
     case OPT_RESET_STATE:
         o->reset_state = true;
         return 0;
@@ -267,13 +284,19 @@ static int parse_option(struct options *o, int letter, char **argv, struct failu
     case 'V':
         o->action = ACTION_VERSION;
         return 0;
-    case ':':
-        return failed(failure, EXIT_USAGE, -EINVAL, "option '%s' needs a value; see vhdxfs --help",
-                      argv[optind - 1]);
     default:
-        return failed(failure, EXIT_USAGE, -EINVAL, "unknown option '%s'; see vhdxfs --help",
-                      argv[optind - 1]);
+        return bad_option(letter, argv, failure);
     }
+}
+
+static bool is_tag(const char *spec)
+{
+    static const char *const tags[] = {"UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="};
+
+    for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
+        if (!strncmp(spec, tags[i], strlen(tags[i])))
+            return true;
+    return false;
 }
 
 static int parse_operands(struct options *o, int count, char **operands, struct failure *failure)
@@ -285,7 +308,9 @@ static int parse_operands(struct options *o, int count, char **operands, struct 
                       count < 1   ? "a SOURCE and a MOUNTPOINT are needed"
                       : count < 2 ? "a MOUNTPOINT is needed"
                                   : "too many arguments");
-    err = set_text(&o->source, operands[0]);
+    /* A tag stays as it is; a path must be found again when the daemon lives elsewhere. */
+    err = is_tag(operands[0]) ? set_text(&o->source, operands[0])
+                              : set_absolute(&o->source, "SOURCE", operands[0], failure);
     return err ? err : set_text(&o->mountpoint, operands[1]);
 }
 
@@ -303,7 +328,7 @@ int options_parse(struct options *o, int argc, char **argv, struct failure *fail
     int letter, err = set_defaults(o);
 
     opterr = 0;
-    optind = 1;
+    optind = 0; /* glibc: start anew */
     while (!err && o->action == ACTION_SERVE &&
            (letter = getopt_long(argc, argv, ":fdso:hV", long_options, NULL)) != -1)
         err = parse_option(o, letter, argv, failure);

@@ -18,14 +18,63 @@ daemon_test_cflags = $(unit_cflags)
 daemon_test_ldadd = $(daemon_libs) $(CMOCKA_LIBS)
 daemon_test_support = tests/unit/unit.h tests/unit/log_kept.c \
 	tests/unit/support.c tests/unit/support.h
+shadow_sources = tests/unit/shadow.c tests/unit/shadow.h
+shadow_ldflags = -Wl,--wrap=pwrite64 -Wl,--wrap=fdatasync -Wl,--wrap=fsync \
+	-Wl,--wrap=posix_fadvise64
 
 check_PROGRAMS += tests/unit/test_store
-tests_unit_test_store_SOURCES = tests/unit/test_store.c \
-	tests/unit/shadow.c tests/unit/shadow.h $(daemon_test_support)
+tests_unit_test_store_SOURCES = tests/unit/test_store.c $(shadow_sources) $(daemon_test_support)
 tests_unit_test_store_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_store_LDADD = $(daemon_test_ldadd)
-tests_unit_test_store_LDFLAGS = -Wl,--wrap=pwrite64 -Wl,--wrap=fdatasync -Wl,--wrap=fsync \
-	-Wl,--wrap=posix_fadvise64
+tests_unit_test_store_LDFLAGS = $(shadow_ldflags)
+
+check_PROGRAMS += tests/unit/test_bat
+tests_unit_test_bat_SOURCES = tests/unit/test_bat.c $(daemon_test_support)
+tests_unit_test_bat_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_bat_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_firewall
+tests_unit_test_firewall_SOURCES = tests/unit/test_firewall.c $(daemon_test_support)
+tests_unit_test_firewall_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_firewall_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_safety
+tests_unit_test_safety_SOURCES = tests/unit/test_safety.c $(daemon_test_support)
+tests_unit_test_safety_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_safety_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_options
+tests_unit_test_options_SOURCES = tests/unit/test_options.c $(daemon_test_support)
+tests_unit_test_options_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_options_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_datapath
+tests_unit_test_datapath_SOURCES = tests/unit/test_datapath.c \
+	tests/unit/ramdisk.c tests/unit/ramdisk.h $(shadow_sources) $(daemon_test_support)
+tests_unit_test_datapath_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_datapath_LDADD = $(daemon_test_ldadd)
+tests_unit_test_datapath_LDFLAGS = $(shadow_ldflags)
+
+check_PROGRAMS += tests/unit/test_backing
+tests_unit_test_backing_SOURCES = tests/unit/test_backing.c $(shadow_sources) $(daemon_test_support)
+tests_unit_test_backing_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_backing_LDADD = $(daemon_test_ldadd)
+tests_unit_test_backing_LDFLAGS = $(shadow_ldflags)
+
+check_PROGRAMS += tests/unit/test_model
+tests_unit_test_model_SOURCES = tests/unit/test_model.c $(daemon_test_support)
+tests_unit_test_model_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_model_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_metadata_sequences
+tests_unit_test_metadata_sequences_SOURCES = tests/unit/test_metadata_sequences.c $(daemon_test_support)
+tests_unit_test_metadata_sequences_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_metadata_sequences_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_threads
+tests_unit_test_threads_SOURCES = tests/unit/test_threads.c $(daemon_test_support)
+tests_unit_test_threads_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_threads_LDADD = $(daemon_test_ldadd)
 endif
 
 # The rest of libvhdxgen, and the fuzz targets.

@@ -18,10 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uuid/uuid.h>
 
 extern char **environ;
 
@@ -121,6 +123,13 @@ const char *temp_dir(bool in_memory)
     if (in_memory && is_tmpfs("/dev/shm"))
         base = "/dev/shm";
     if (temp_count == 0) {
+        struct rlimit limit;
+
+        /* What goes astray shall not fill the machine. */
+        if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
+            limit.rlim_cur = min_u64(GIB, limit.rlim_max);
+            setrlimit(RLIMIT_FSIZE, &limit);
+        }
         atexit(remove_temps);
         signal(SIGINT, remove_temps_and_die);
         signal(SIGTERM, remove_temps_and_die);
@@ -228,19 +237,17 @@ void make_ext4(const char *path, uint64_t fs_size, const char *uuid)
 void make_superblock(const char *path, const char *uuid)
 {
     uint8_t sb[1024] = {0};
-    struct guid guid;
 
-    assert_int_equal(guid_parse(uuid, &guid), 0);
-    put_le32(sb + 0, 16);         /* s_inodes_count */
-    put_le32(sb + 4, 64);         /* s_blocks_count */
-    put_le32(sb + 20, 1);         /* s_first_data_block */
-    put_le32(sb + 32, 8192);      /* s_blocks_per_group */
-    put_le32(sb + 40, 16);        /* s_inodes_per_group */
-    put_le16(sb + 56, 0xef53);    /* s_magic */
-    put_le16(sb + 58, 1);         /* s_state: clean */
-    put_le32(sb + 76, 1);         /* s_rev_level */
-    put_le16(sb + 88, 128);       /* s_inode_size */
-    memcpy(sb + 104, guid.b, 16); /* s_uuid: any 16 bytes that are not zero will do */
+    assert_int_equal(uuid_parse(uuid, sb + 104), 0); /* s_uuid */
+    put_le32(sb + 0, 16);                            /* s_inodes_count */
+    put_le32(sb + 4, 64);                            /* s_blocks_count */
+    put_le32(sb + 20, 1);                            /* s_first_data_block */
+    put_le32(sb + 32, 8192);                         /* s_blocks_per_group */
+    put_le32(sb + 40, 16);                           /* s_inodes_per_group */
+    put_le16(sb + 56, 0xef53);                       /* s_magic */
+    put_le16(sb + 58, 1);                            /* s_state: clean */
+    put_le32(sb + 76, 1);                            /* s_rev_level */
+    put_le16(sb + 88, 128);                          /* s_inode_size */
     write_file(path, sb, sizeof(sb), 1024);
 }
 

@@ -763,13 +763,13 @@ static void test_full_file_system(void **state)
         struct store *store = NULL;
         int err;
 
-        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount("vhdxfs-test", dir, "tmpfs", MS_NOSUID, "size=8m,mode=0700") < 0)
             _exit(77);
         err = store_open(&store, dir, IDENTITY, &layout, 0, &failure);
         if (err != -ENOSPC || !strstr(failure.text, dir) || count_files("*") != 2)
             _exit(1);
-        if (mount(NULL, dir, NULL, MS_REMOUNT | MS_NOSUID, "size=13m") < 0 ||
+        if (mount("none", dir, "tmpfs", MS_REMOUNT | MS_NOSUID, "size=13m") < 0 ||
             store_open(&store, dir, IDENTITY, &layout, 0, &failure) < 0)
             _exit(2);
         err = 0;

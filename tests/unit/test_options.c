@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/options.h"
+
+#include "common/cleanup.h"
+#include "common/units.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_WORDS 16
+
+static struct options options;
+static struct failure failure;
+
+/* LINE is split at blanks; SOURCE and MOUNTPOINT are added unless there is a "!" in front. */
+static int parse(const char *line)
+{
+    static char copy[4096];
+    char *argv[MAX_WORDS + 4] = {(char[]){"vhdxfs"}}, *rest = copy, *word;
+    int argc = 1, err;
+
+    snprintf(copy, sizeof(copy), "%s%s", *line == '!' ? line + 1 : line,
+             *line == '!' ? "" : " /dev/null /mnt");
+    while ((word = strsep(&rest, " ")))
+        if (*word)
+            argv[argc++] = word;
+    failure = (struct failure){0};
+    options_free(&options);
+    err = options_parse(&options, argc, argv, &failure);
+    return err;
+}
+
+static void accept(const char *line)
+{
+    int err = parse(line);
+
+    if (err)
+        fail_msg("'%s': %d: %s", line, err, failure.text);
+}
+
+static void refuse(const char *line, const char *word)
+{
+    assert_int_equal(parse(line), -EINVAL);
+    assert_int_equal(failure.code, EXIT_USAGE);
+    if (!strstr(failure.text, word))
+        fail_msg("'%s': '%s' is not in: %s", line, word, failure.text);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    accept("");
+    assert_int_equal(options.action, ACTION_SERVE);
+    assert_string_equal(options.source, "/dev/null");
+    assert_string_equal(options.mountpoint, "/mnt");
+    assert_string_equal(options.name, "ext4.vhdx");
+    assert_string_equal(options.state, "/var/lib/vhdxfs");
+    assert_int_equal(options.uid, getuid());
+    assert_int_equal(options.gid, getgid());
+    assert_int_equal(options.umask, 077);
+    assert_int_equal(options.block_size, 0);
+    assert_false(options.foreground || options.debug || options.single_thread);
+    assert_false(options.read_only || options.claim_at_mount || options.reset_state);
+    assert_false(options.allow_errors || options.no_discard || options.no_firewall);
+    assert_null(options.pidfile);
+    assert_null(options.fsname);
+    assert_null(options.cow);
+    assert_null(options.fuse); /* allow_other is never implied */
+}
+
+static void test_flags(void **state)
+{
+    (void)state;
+    accept("-f");
+    assert_true(options.foreground && !options.debug);
+    accept("--foreground");
+    assert_true(options.foreground);
+    accept("-d");
+    assert_true(options.foreground && options.debug);
+    accept("--debug");
+    assert_true(options.foreground && options.debug);
+    accept("-s");
+    assert_true(options.single_thread);
+    accept("--single-thread");
+    assert_true(options.single_thread);
+    accept("-fs");
+    assert_true(options.single_thread && options.foreground);
+    accept("--reset-state");
+    assert_true(options.reset_state);
+    accept("!-h");
+    assert_int_equal(options.action, ACTION_HELP);
+    accept("!--help");
+    assert_int_equal(options.action, ACTION_HELP);
+    accept("!-V");
+    assert_int_equal(options.action, ACTION_VERSION);
+    accept("!--version");
+    assert_int_equal(options.action, ACTION_VERSION);
+    accept("!/dev/null /mnt -o ro -f"); /* mount(8) gives its options last */
+    assert_true(options.read_only && options.foreground);
+    assert_string_equal(options.mountpoint, "/mnt");
+}
+
+static void test_values(void **state)
+{
+    cleanup_free char *cwd = getcwd(NULL, 0), *wanted = NULL;
+
+    (void)state;
+    accept("--block-size=2M");
+    assert_int_equal(options.block_size, 2 * MIB);
+    accept("--block-size 256MiB");
+    assert_int_equal(options.block_size, 256 * MIB);
+    accept("-o block_size=1048576");
+    assert_int_equal(options.block_size, MIB);
+    accept("--pidfile=/run/x.pid");
+    assert_string_equal(options.pidfile, "/run/x.pid");
+    accept("--pidfile x.pid");
+    assert_true(asprintf(&wanted, "%s/x.pid", cwd) > 0);
+    assert_string_equal(options.pidfile, wanted);
+    accept("-o uid=0,gid=65534,umask=0022,name=disk.vhdx,fsname=mine");
+    assert_int_equal(options.uid, 0);
+    assert_int_equal(options.gid, 65534);
+    assert_int_equal(options.umask, 022);
+    assert_string_equal(options.name, "disk.vhdx");
+    assert_string_equal(options.fsname, "mine");
+    accept("-o uid=4294967294,umask=777");
+    assert_int_equal(options.uid, 4294967294u);
+    assert_int_equal(options.umask, 0777);
+    accept("-o claim=mount");
+    assert_true(options.claim_at_mount);
+    accept("-o claim=mount,claim=open");
+    assert_false(options.claim_at_mount);
+    accept("-o state=/s,cow=/c");
+    assert_string_equal(options.state, "/s");
+    assert_string_equal(options.cow, "/c");
+    accept("-o state=s -o cow=c"); /* the daemon leaves this directory */
+    assert_memory_equal(options.state, cwd, strlen(cwd));
+    assert_memory_equal(options.cow, cwd, strlen(cwd));
+    accept("-o name=one -o name=two");
+    assert_string_equal(options.name, "two");
+}
+
+static void test_mount_options(void **state)
+{
+    (void)state;
+    accept("-o ro,nodiscard,nofirewall,allow_errors");
+    assert_true(options.read_only && options.no_discard && options.no_firewall &&
+                options.allow_errors);
+    accept("-o ro,nodiscard -o discard,rw"); /* the last word counts, as for mount(8) */
+    assert_false(options.read_only);
+    assert_false(options.no_discard);
+    accept("-o rw,,defaults,_netdev,nofail,noauto,user,x-systemd.automount,x-a=b");
+    assert_null(options.fuse);
+    accept("-o allow_other");
+    assert_string_equal(options.fuse, "allow_other");
+    accept("-o noatime,rw,nosuid,nodev,noexec");
+    assert_string_equal(options.fuse, "noatime,nosuid,nodev,noexec");
+}
+
+/* What is relative must be found again from the root directory, where the daemon lives. */
+static void test_operands(void **state)
+{
+    cleanup_free char *cwd = getcwd(NULL, 0), *wanted = NULL;
+
+    (void)state;
+    accept("!UUID=6b29fc40-ca47-1067-b31d-00dd010662da /mnt");
+    assert_string_equal(options.source, "UUID=6b29fc40-ca47-1067-b31d-00dd010662da");
+    accept("!LABEL=a /mnt");
+    assert_string_equal(options.source, "LABEL=a");
+    accept("!PARTUUID=a /mnt");
+    assert_string_equal(options.source, "PARTUUID=a");
+    accept("!PARTLABEL=a /mnt");
+    assert_string_equal(options.source, "PARTLABEL=a");
+    accept("!/dev/disk/by-id/*-part3 /mnt");
+    assert_string_equal(options.source, "/dev/disk/by-id/*-part3");
+    accept("!disk.img mnt");
+    assert_true(asprintf(&wanted, "%s/disk.img", cwd) > 0);
+    assert_string_equal(options.source, wanted);
+    accept("!-- -odd /mnt");
+    assert_non_null(strstr(options.source, "/-odd"));
+    refuse("!", "SOURCE and a MOUNTPOINT");
+    refuse("!/dev/null", "MOUNTPOINT");
+    refuse("!/dev/null /mnt /more", "too many");
+    refuse("-f more", "too many");
+}
+
+static void test_bad_values(void **state)
+{
+    static const struct {
+        const char *line, *word;
+    } bad[] = {
+        {"-x", "-x"},
+        {"--nonsense", "--nonsense"},
+        {"!/dev/null /mnt -o", "-o"},
+        {"!/dev/null /mnt --block-size", "--block-size"},
+        {"--block-size=0", "power of two"},
+        {"--block-size=512K", "power of two"},
+        {"--block-size=3M", "power of two"},
+        {"--block-size=512M", "power of two"},
+        {"--block-size=4294967296M", "power of two"},
+        {"--block-size=", "power of two"},
+        {"--block-size=-1M", "power of two"},
+        {"--block-size=1Mx", "power of two"},
+        {"-o block_size=2", "power of two"},
+        {"--pidfile=", "pidfile"},
+        {"-o uid=", "uid"},
+        {"-o uid=-1", "uid"},
+        {"-o uid=+1", "uid"},
+        {"-o uid=root", "uid"},
+        {"-o uid=4294967295", "uid"}, /* (uid_t)-1 means nobody at all */
+        {"-o uid=99999999999999999999", "uid"},
+        {"-o uid=1x", "uid"},
+        {"-o gid=4294967296", "gid"},
+        {"-o umask=", "umask"},
+        {"-o umask=8", "umask"},
+        {"-o umask=1000", "umask"},
+        {"-o umask=rwx", "umask"},
+        {"-o name=", "name"},
+        {"-o name=.", "name"},
+        {"-o name=..", "name"},
+        {"-o name=a/b", "name"},
+        {"-o claim=", "claim"},
+        {"-o claim=never", "claim"},
+        {"-o claim", "claim"},
+        {"-o state=", "state"},
+        {"-o cow=", "cow"},
+        {"-o state", "state"},
+        {"-o ro=1", "ro"},
+        {"-o wibble", "wibble"},
+        {"-o wibble=1", "wibble"},
+        {"-o ro,wibble,rw", "wibble"},
+        {"-o =", "unknown"},
+        {"-o RO", "RO"},
+        {"-o readonly", "readonly"},
+    };
+    char line[400] = "-o name=";
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        refuse(bad[i].line, bad[i].word);
+    memset(line + 8, 'n', 255);
+    accept(line);
+    memset(line + 8, 'n', 256);
+    refuse(line, "file name");
+}
+
+static int free_options(void **state)
+{
+    (void)state;
+    options_free(&options);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_mount_options),
+        cmocka_unit_test(test_operands), cmocka_unit_test(test_bad_values),
+    };
+
+    return cmocka_run_group_tests_name("options", tests, NULL, free_options);
+}

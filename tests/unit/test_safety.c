@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/safety.h"
+
+#include "tests/unit/support.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PATH "/dev/sdx7"
+
+/* What is on the partition, in short: fields that are not named are those of a healthy ext4. */
+struct sample {
+    const char *type, *usage, *uuid, *part_uuid, *table, *mounted;
+    uint64_t size;
+    uint32_t sector;
+    bool no_size, ambiguous, errors, recovery, protected, ext;
+    bool read_only, allow_errors; /* policy */
+    int code;                     /* EXIT_FINE: may be served */
+    const char *word;             /* in the refusal, or in a warning */
+    unsigned warnings;
+};
+
+#define EXT4 .type = "ext4", .usage = "filesystem", .uuid = "u-u-i-d", .ext = true
+
+static const struct sample samples[] = {
+    {EXT4},
+    {EXT4, .sector = 4096},
+    {EXT4, .recovery = true, .warnings = 1, .word = "journal"},
+    {EXT4, .recovery = true, .mounted = "/mnt"}, /* mounted: of course it is not clean */
+    {EXT4, .mounted = "/mnt"},                   /* the claim will find out */
+    {.type = "ntfs", .usage = "filesystem", .uuid = "ABCD", .warnings = 1, .word = "ext4"},
+    {.part_uuid = "p-u-u-i-d", .warnings = 1}, /* empty, to be formatted */
+
+    /* in use by those who manage it */
+    {.type = "swap", .usage = "other", .uuid = "u", .code = EXIT_UNSAFE, .word = "swap"},
+    {.type = "swsuspend", .usage = "other", .uuid = "u", .code = EXIT_UNSAFE, .word = "hibernated"},
+    {.type = "LVM2_member", .usage = "raid", .uuid = "u", .code = EXIT_UNSAFE, .word = "LVM"},
+    {.type = "linux_raid_member",
+     .usage = "raid",
+     .uuid = "u",
+     .code = EXIT_UNSAFE,
+     .word = "RAID"},
+    {.type = "bcache", .usage = "raid", .uuid = "u", .code = EXIT_UNSAFE},
+    {.type = "crypto_LUKS",
+     .usage = "crypto",
+     .uuid = "u",
+     .code = EXIT_UNSAFE,
+     .word = "cryptsetup"},
+    {.type = "BitLocker", .usage = "crypto", .uuid = "u", .code = EXIT_UNSAFE, .word = "encrypted"},
+    {.type = "jbd", .usage = "other", .uuid = "u", .code = EXIT_UNSAFE, .word = "journal"},
+    {.type = "swap", .uuid = "u", .code = EXIT_UNSAFE, .read_only = true},
+
+    /* content that is not what it seems */
+    {EXT4, .ambiguous = true, .code = EXIT_UNSAFE, .word = "wipefs"},
+    {EXT4, .ambiguous = true, .code = EXIT_UNSAFE, .read_only = true},
+    {.table = "gpt", .code = EXIT_UNSAFE, .word = "partition table (gpt)"},
+    {.table = "dos", .uuid = "u", .code = EXIT_UNSAFE, .word = "whole disk"},
+    {EXT4, .table = "dos"}, /* a boot loader's sector before a file system */
+    {.code = EXIT_INVALID_IMAGE, .word = "mkfs.ext4"},
+    {EXT4, .errors = true, .code = EXIT_UNSAFE, .word = "e2fsck -f " PATH},
+    {EXT4, .errors = true, .code = EXIT_UNSAFE, .read_only = true},
+    {EXT4, .errors = true, .allow_errors = true, .warnings = 1, .word = "errors"},
+    {EXT4, .errors = true, .recovery = true, .allow_errors = true, .warnings = 2},
+    {EXT4, .protected = true, .code = EXIT_UNSAFE, .word = "-o ro"},
+    {EXT4, .protected = true, .read_only = true},
+
+    /* sizes */
+    {EXT4, .no_size = true, .code = EXIT_INVALID_IMAGE, .word = "zero"},
+    {EXT4, .size = GIB + 1, .code = EXIT_INVALID_IMAGE, .word = "multiple"},
+    {EXT4, .size = GIB + 512},
+    {EXT4, .size = GIB + 512, .sector = 4096, .code = EXIT_INVALID_IMAGE, .word = "multiple"},
+    {EXT4, .size = 64 * TIB},
+    {EXT4, .size = 64 * TIB + 512, .code = EXIT_INVALID_IMAGE, .word = "64 TiB"},
+    {EXT4, .sector = 1024, .code = EXIT_INVALID_IMAGE, .word = "sector"},
+};
+
+static void set(char *field, size_t size, const char *value)
+{
+    snprintf(field, size, "%s", value ? value : "");
+}
+
+static struct facts facts_of(const struct sample *s)
+{
+    struct facts f = {.is_block = true,
+                      .size = s->no_size ? 0
+                              : s->size  ? s->size
+                                         : GIB,
+                      .logical_sector = s->sector ? s->sector : 512,
+                      .physical_sector = 4096,
+                      .ambiguous = s->ambiguous,
+                      .is_ext = s->ext,
+                      .has_errors = s->errors,
+                      .needs_recovery = s->recovery,
+                      .write_protected = s->protected};
+
+    set(f.path, sizeof(f.path), PATH);
+    set(f.type, sizeof(f.type), s->type);
+    set(f.usage, sizeof(f.usage), s->usage);
+    set(f.uuid, sizeof(f.uuid), s->uuid);
+    set(f.part_uuid, sizeof(f.part_uuid), s->part_uuid);
+    set(f.partition_table, sizeof(f.partition_table), s->table);
+    set(f.mounted_on, sizeof(f.mounted_on), s->mounted);
+    return f;
+}
+
+static void test_verdicts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+        const struct sample *s = &samples[i];
+        struct safety_policy policy = {.read_only = s->read_only, .allow_errors = s->allow_errors};
+        struct facts facts = facts_of(s);
+        struct verdict v;
+
+        safety_judge(&facts, &policy, &v);
+        if (v.refused != (s->code != EXIT_FINE))
+            fail_msg("sample %zu (%s): %s %s", i, facts.type, v.refused ? "refused" : "allowed",
+                     v.refusal.text);
+        if (v.refused) {
+            assert_int_equal(v.refusal.code, s->code);
+            assert_non_null(strstr(v.refusal.text, PATH)); /* the object, a reason, a cure */
+            if (s->word && !strstr(v.refusal.text, s->word))
+                fail_msg("sample %zu: '%s' is not in: %s", i, s->word, v.refusal.text);
+            continue;
+        }
+        assert_int_equal(v.warning_count, s->warnings);
+        if (s->word)
+            assert_non_null(strstr(v.warnings[0], s->word));
+    }
+}
+
+/* Of several reasons the one that would cost most. */
+static void test_order(void **state)
+{
+    const struct sample both = {.type = "LVM2_member", .usage = "raid", .protected = true};
+    struct facts facts = facts_of(&both);
+    struct safety_policy policy = {0};
+    struct verdict v;
+
+    (void)state;
+    safety_judge(&facts, &policy, &v);
+    assert_true(v.refused);
+    assert_non_null(strstr(v.refusal.text, "LVM"));
+}
+
+static void test_identity(void **state)
+{
+    struct facts facts = {0};
+
+    (void)state;
+    assert_string_equal(facts_identity(&facts), "");
+    set(facts.part_uuid, sizeof(facts.part_uuid), "part");
+    assert_string_equal(facts_identity(&facts), "part");
+    set(facts.uuid, sizeof(facts.uuid), "fs");
+    assert_string_equal(facts_identity(&facts), "fs");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_identity),
+    };
+
+    return cmocka_run_group_tests_name("safety", tests, NULL, NULL);
+}
