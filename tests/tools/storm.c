@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "tests/tools/lanes.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -203,15 +204,61 @@ static int run_kill(struct settings *s)
     return rc;
 }
 
+/*
+ * The process that sets the marks. It is forked before the file is opened: a child that
+ * inherits the file flushes it when it closes it, and a mark must not flush.
+ */
+struct marker {
+    FILE *numbers, *answers; /* of the parent: what to mark; one byte for each that is done */
+    pid_t pid;
+};
+
+static int start_marker(struct marker *marker, const char *command)
+{
+    int numbers[2], answers[2];
+
+    if (pipe2(numbers, O_CLOEXEC) || pipe2(answers, O_CLOEXEC))
+        return -errno;
+    marker->pid = fork();
+    if (marker->pid == 0) {
+        uint64_t number;
+
+        close(numbers[1]);
+        while (read(numbers[0], &number, sizeof(number)) == sizeof(number))
+            if (run_command(command, number) || write(answers[1], "", 1) != 1)
+                _exit(1);
+        _exit(0);
+    }
+    close(numbers[0]);
+    close(answers[1]);
+    marker->numbers = fdopen(numbers[1], "w");
+    marker->answers = fdopen(answers[0], "r");
+    return marker->pid < 0 || !marker->numbers || !marker->answers ? -errno : 0;
+}
+
+static int set_mark(struct marker *marker, uint64_t number)
+{
+    if (fwrite(&number, sizeof(number), 1, marker->numbers) != 1 || fflush(marker->numbers))
+        return -errno;
+    return fgetc(marker->answers) == EOF ? -EIO : 0;
+}
+
+static void end_marker(struct marker *marker)
+{
+    fclose(marker->numbers);
+    fclose(marker->answers);
+    waitpid(marker->pid, NULL, 0);
+}
+
 /* --- record --------------------------------------------------------------------- */
 
-static int mark(struct settings *s, uint64_t number)
+static int mark(struct settings *s, struct marker *marker, uint64_t number)
 {
     struct record record = {.kind = RECORD_MARK_BEGIN, .mark = number};
     int rc = lanes_record(&s->lanes, &record);
 
     if (!rc)
-        rc = run_command(s->command, number);
+        rc = set_mark(marker, number);
     record.kind = RECORD_MARK_END;
     return rc ? rc : lanes_record(&s->lanes, &record);
 }
@@ -219,25 +266,29 @@ static int mark(struct settings *s, uint64_t number)
 static int run_record(struct settings *s)
 {
     struct lanes *lanes = &s->lanes;
-    int rc, join_rc;
+    struct marker marker;
+    int rc = start_marker(&marker, s->command), join_rc;
 
+    if (rc)
+        return rc;
     lanes->records = fopen(s->log, "w");
     if (!lanes->records)
         return -errno;
     rc = lanes_open(lanes);
     if (!rc)
-        rc = mark(s, 0);
+        rc = mark(s, &marker, 0);
     if (!rc)
         rc = lanes_start(lanes);
     if (rc)
         return rc;
     for (uint64_t number = 1; number <= s->count && !rc; number++) {
         usleep((useconds_t)below(s, s->span * 1000));
-        rc = mark(s, number);
+        rc = mark(s, &marker, number);
     }
     lanes->stop = true;
     join_rc = lanes_join(lanes);
     lanes_close(lanes);
+    end_marker(&marker);
     if (fclose(lanes->records) && !rc)
         rc = -errno;
     printf("%" PRIu64 " operations, %" PRIu64 " flushes\n", (uint64_t)lanes->operations,
