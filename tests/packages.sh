@@ -6,7 +6,8 @@ packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config u
     libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev)
 packages_run=(fuse3 e2fsprogs mount util-linux)
 packages_demo=(qemu-utils libvhdi-utils)
-packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils 7zip shellcheck xfsprogs lvm2 fdisk jq file xz-utils bzip2)
+packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils 7zip shellcheck xfsprogs lvm2 fdisk jq file xz-utils bzip2
+    fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd)
 
 # packages_missing NAME...: prints those which are not installed.
 packages_missing() {

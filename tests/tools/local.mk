@@ -1,5 +1,5 @@
 # Helpers of the end-to-end and guest tests; "make check" builds them.
-EXTRA_PROGRAMS = tests/tools/storm tests/tools/replay-log
+EXTRA_PROGRAMS = tests/tools/storm tests/tools/replay-log tests/tools/poke
 CLEANFILES = $(EXTRA_PROGRAMS)
 check-local: $(EXTRA_PROGRAMS)
 
@@ -11,3 +11,6 @@ tests_tools_storm_LDADD = libvhdxgen.a libcommon.a $(UUID_LIBS)
 
 tests_tools_replay_log_SOURCES = tests/tools/replay-log.c
 tests_tools_replay_log_LDADD = libcommon.a $(UUID_LIBS)
+
+tests_tools_poke_SOURCES = tests/tools/poke.c
+tests_tools_poke_LDADD = libcommon.a $(UUID_LIBS)
