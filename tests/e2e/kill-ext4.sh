@@ -64,10 +64,10 @@ drop() {
     unmounted "$ext4" || umount --lazy "$ext4"
 }
 
-verified=0 replayed=0
+verified=0 replayed=0 direct=(off on)
 for ((round = 0; round < kills; round++)); do
     serve "$disk" "$export_dir"
-    new_loop "$VHDX" --offset "$P" --sizelimit $((96 * MiB)) --direct-io=$( ((round % 2)) && echo on || echo off)
+    new_loop "$VHDX" --offset "$P" --sizelimit $((96 * MiB)) --direct-io="${direct[round % 2]}"
     inner=$LOOP inner_id=$(loop_id "$LOOP")
     mount -t ext4 -o discard,errors=remount-ro,data=ordered "$inner" "$ext4"
     defer drop

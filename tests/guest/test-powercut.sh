@@ -130,7 +130,7 @@ entry_of() { awk -v mark="m$2" '$5 == mark { print $1 }' "$1"; }
 
 one_log() {
     local -a group before after points
-    local i entries flags mark last=0 from=start done=0 cut
+    local i entries flags mark last=0 from=start applied=0 cut
     cat "$SCRATCH/part.img" "$SCRATCH/state.img" >"$SCRATCH/both.img"
     cp "$SCRATCH/both.img" "$SCRATCH/run.img"
     truncate -s 2G "$SCRATCH/log.img"
@@ -162,10 +162,10 @@ one_log() {
     )
     mapfile -t points < <(printf '%s\n' "${points[@]}" | sort -n)
     for cut in "${points[@]}"; do
-        "$REPLAY" "$SCRATCH/log.img" "$done" "${group[cut]}" "$SCRATCH/both.img"
-        done=${group[cut]}
+        "$REPLAY" "$SCRATCH/log.img" "$applied" "${group[cut]}" "$SCRATCH/both.img"
+        applied=${group[cut]}
         cp --sparse=always "$SCRATCH/both.img" "$SCRATCH/cut.img"
-        "$REPLAY" "$SCRATCH/log.img" "$done" "$cut" "$SCRATCH/cut.img" $((SEED + cut))
+        "$REPLAY" "$SCRATCH/log.img" "$applied" "$cut" "$SCRATCH/cut.img" $((SEED + cut))
         judge "$SCRATCH/cut.img --sizelimit $part" "$SCRATCH/cut.img --offset $part --sizelimit $state" \
             "${before[cut]}" "${after[cut]}"
     done
@@ -176,7 +176,7 @@ one_log() {
 
 two_logs() {
     local name mark end
-    local -A done=([part]=0 [state]=0)
+    local -A applied=([part]=0 [state]=0)
     for name in part state; do
         cp "$SCRATCH/$name.img" "$SCRATCH/$name-run.img"
         cp "$SCRATCH/$name.img" "$SCRATCH/$name-cut.img"
@@ -189,8 +189,8 @@ two_logs() {
         for name in part state; do
             end=$(entry_of "$SCRATCH/$name-entries" "$mark")
             [[ $end =~ ^[0-9]+$ ]] || fail "the log of $name has no mark $mark"
-            "$REPLAY" "$SCRATCH/$name-log.img" "${done[$name]}" "$end" "$SCRATCH/$name-cut.img"
-            done[$name]=$end
+            "$REPLAY" "$SCRATCH/$name-log.img" "${applied[$name]}" "$end" "$SCRATCH/$name-cut.img"
+            applied[$name]=$end
             cp --sparse=always "$SCRATCH/$name-cut.img" "$SCRATCH/$name-now.img"
         done
         judge "$SCRATCH/part-now.img" "$SCRATCH/state-now.img" "$mark" "$mark"
