@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The guest harness itself: a script's output, status, disk and arguments come through; a hang and a crash are told
 # from a failure. A harness that lost a status would make every guest test pass.
+# test: timeout=120 quick=no
 set -euo pipefail
 
 SRC=${SRC:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
