@@ -85,11 +85,24 @@ static int unusable(const char *path, int err, struct failure *failure)
         return failed(failure, EXIT_INVALID_IMAGE, err,
                       "%s: an overlay of another version of vhdxfs; use that", path);
     if (err != -EUCLEAN)
-        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", path, strerror(-err));
+        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot use it: %s", path, strerror(-err));
     return failed(failure, EXIT_INVALID_IMAGE, err,
                   "%s: damaged, or no overlay of vhdxfs; restore it from a backup, or move it away "
                   "(the partition itself was not changed by it)",
                   path);
+}
+
+/*
+ * Makes the cache of FD show what is on the disk, no more and no less, because what is found
+ * in it counts as flushed. A killed predecessor may have left pages that are not written yet, and,
+ * after a flush that failed, pages that never will be though they look clean.
+ */
+static int settle(int fd)
+{
+    if (fdatasync(fd) < 0)
+        return -errno;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    return 0;
 }
 
 /* Looks into a locked file. */
@@ -97,17 +110,15 @@ static int examine(const char *path, int fd, uint64_t size, struct overlay_heade
                    struct failure *failure)
 {
     bool whole = false;
-    int err = read_header(fd, header, &whole);
+    int err = settle(fd);
 
+    if (!err)
+        err = read_header(fd, header, &whole);
     if (!err && size != overlay_file_size(header->disk_size))
         err = -EUCLEAN;
-    if (err)
-        return unusable(path, err, failure);
-    /* What a killed predecessor wrote may still be in the cache only. */
-    err = whole ? (fdatasync(fd) < 0 ? -errno : 0) : overlay_write_header(fd, header);
-    return err ? failed(failure, EXIT_IO_ERROR, err, "%s: cannot flush it: %s", path,
-                        strerror(-err))
-               : 0;
+    if (!err && !whole)
+        err = overlay_write_header(fd, header);
+    return err ? unusable(path, err, failure) : 0;
 }
 
 int overlay_open(const char *path, struct overlay_header *header, struct failure *failure)

@@ -26,4 +26,12 @@ tests_unit_test_store_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_store_LDADD = $(daemon_test_ldadd)
 tests_unit_test_store_LDFLAGS = -Wl,--wrap=pwrite64 -Wl,--wrap=fdatasync -Wl,--wrap=fsync \
 	-Wl,--wrap=posix_fadvise64
+
+check_PROGRAMS += tests/unit/test_overlay
+tests_unit_test_overlay_SOURCES = tests/unit/test_overlay.c \
+	tests/unit/shadow.c tests/unit/shadow.h $(daemon_test_support)
+tests_unit_test_overlay_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_overlay_LDADD = $(daemon_test_ldadd)
+tests_unit_test_overlay_LDFLAGS = -Wl,--wrap=pwrite64 -Wl,--wrap=fdatasync -Wl,--wrap=fsync \
+	-Wl,--wrap=posix_fadvise64 -Wl,--wrap=fallocate64
 endif
