@@ -148,8 +148,13 @@ static int check_partition(struct commit *c, struct failure *failure)
     struct overlay_header now, expected = c->header;
     int err = overlay_describe(&c->claim.facts, c->claim.backing.fd, &now, failure);
 
-    if (err || c->header.state == OVERLAY_NORMAL)
-        return err ? err : overlay_check(c->options->cow, &c->header, &now, failure);
+    if (!err && c->header.state == OVERLAY_NORMAL) {
+        err = overlay_check(c->options->cow, &c->header, &now, failure);
+        /* Another overlay's commit may be unfinished, and the mark still the old one. */
+        return err ? err : commit_check(c->options, &c->claim.facts, failure);
+    }
+    if (err)
+        return err;
     /* Identity and mark may be the new ones already. */
     memcpy(expected.identity, now.identity, sizeof(expected.identity));
     memcpy(expected.mark, now.mark, sizeof(expected.mark));
@@ -255,15 +260,35 @@ static int copy_state(struct commit *c, struct failure *failure)
                : 0;
 }
 
-/* Under the overlay's lock, so that nobody opens it meanwhile. */
-static int remove_all(const struct commit *c, struct failure *failure)
+static int remove_overlay(const struct commit *c, struct failure *failure)
 {
     int err = overlay_remove(c->options->cow);
 
-    if (err)
-        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot remove it: %s", c->options->cow,
-                      strerror(-err));
-    return cow_remove_state(c->directory, c->header.identity, failure);
+    return err ? failed(failure, EXIT_IO_ERROR, err, "%s: cannot remove it: %s", c->options->cow,
+                        strerror(-err))
+               : 0;
+}
+
+/* What is not ours in FILE.state stays where it is, and is told. */
+static int remove_state(const struct commit *c, const char *identity, struct failure *failure)
+{
+    int err = cow_remove_state(c->directory, identity, failure);
+
+    if (err == -ENOTEMPTY) {
+        log_warning("%s", failure->text);
+        err = 0;
+    }
+    return err;
+}
+
+/* Under the overlay's lock, so that nobody opens it meanwhile; itself last: see commit.h. */
+static int clear_away(const struct commit *c, struct failure *failure)
+{
+    int err = remove_mark(c->options, c->header.identity, failure);
+
+    if (!err)
+        err = remove_state(c, c->header.identity, failure);
+    return err ? err : remove_overlay(c, failure);
 }
 
 static int run(struct commit *c, struct failure *failure)
@@ -288,9 +313,7 @@ static int run(struct commit *c, struct failure *failure)
     if (!err)
         err = copy_state(c, failure);
     if (!err)
-        err = remove_mark(c->options, c->header.identity, failure);
-    if (!err)
-        err = remove_all(c, failure);
+        err = clear_away(c, failure);
     if (!err)
         log_info("%s: the overlay is committed and removed", c->claim.facts.path);
     return err;
@@ -352,8 +375,10 @@ static int discard(struct commit *c, struct failure *failure)
                       "and %s.state by hand",
                       c->options->cow, c->header.identity, identity, c->options->cow,
                       c->options->cow);
-    snprintf(c->header.identity, sizeof(c->header.identity), "%s", identity);
-    err = remove_all(c, failure);
+    /* The overlay first: a state that is left alone does no harm. */
+    err = remove_overlay(c, failure);
+    if (!err)
+        err = remove_state(c, identity, failure);
     if (!err)
         log_info("%s: removed; the partition is as it was", c->options->cow);
     return err;

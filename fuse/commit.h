@@ -10,8 +10,9 @@
  *      partition has its old superblock: if somebody else has used it after an
  *      interruption, that shows, and the commit is refused.
  *   4. The VHDX metadata of the overlay becomes the partition's own, and is flushed.
- *   5. The mark, the overlay and its state are removed.
- * Each step leaves what the earlier ones need as it is, so running them again ends the same.
+ *   5. The mark and the overlay's state are removed, and last the overlay.
+ * Each step leaves what the earlier ones need as it is, so running them again ends the same; and
+ * when the overlay is gone, all is done. (Without its state, step 4 was done before.)
  */
 #ifndef FUSE_COMMIT_H
 #define FUSE_COMMIT_H

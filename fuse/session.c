@@ -55,8 +55,10 @@ static int take(struct session *s, struct failure *failure)
     if (err)
         return err;
     s->claim.backing.no_discard = o->no_discard;
-    err = o->cow ? cow_open(&s->overlay, &s->store, o, &s->layout, &s->claim, failure)
-                 : open_store(s, 0, failure);
+    err = commit_check(o, &s->facts, failure);
+    if (!err)
+        err = o->cow ? cow_open(&s->overlay, &s->store, o, &s->layout, &s->claim, failure)
+                     : open_store(s, 0, failure);
     if (err) {
         claim_release(&s->claim);
         return err;
@@ -284,7 +286,7 @@ int session_start(struct session *s, const struct options *options, struct failu
         err = refuse_served(s, failure);
     if (!err)
         err = lay_out(s, failure);
-    if (!err && !options->cow)
+    if (!err)
         err = commit_check(options, &s->facts, failure);
     if (!err)
         err = take_at_start(s, failure);

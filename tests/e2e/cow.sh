@@ -240,17 +240,23 @@ commit_killed() {
     fi
 }
 
+serve "$disk" "$export_dir" # and a daemon that runs through it all must not show half of it
+idle_vhdx=$VHDX
 interrupted=0
 for ((i = 0; i < 10 * rounds && interrupted < rounds; i++)); do
     put_back
     while commit_killed $((RANDOM % (took + 1))); do
+        [[ -e $overlay ]] || break # killed when all was done
         is_committing || continue
         interrupted=$((interrupted + 1))
         refused 2 'interrupted' --discard -o "cow=$overlay" "$disk"
-        refused 2 'interrupted' -o "cow=$overlay" "$disk" "$export_dir"
+        refused 2 'interrupted' -o "cow=$overlay" "$disk" "$direct"
         if [[ -e ${state_file%.state}.commit ]]; then
-            refused 2 'interrupted' "$disk" "$export_dir"
-            refused 2 'interrupted' -o ro "$disk" "$export_dir"
+            refused 2 'interrupted' "$disk" "$direct"
+            refused 2 'interrupted' -o ro "$disk" "$direct"
+            refused 2 'interrupted' -o "cow=$SCRATCH/fresh" "$disk" "$direct"
+            expect_fail 1 'input/output' cat "$idle_vhdx"
+            wait_until "$DEADLINE" device_free "$disk"
         fi
     done
     [[ ! -e $overlay && ! -e $overlay.state && ! -e ${state_file%.state}.commit ]] || fail "something is left"
@@ -258,6 +264,9 @@ for ((i = 0; i < 10 * rounds && interrupted < rounds; i++)); do
     fsck_clean "$disk"
 done
 ((interrupted >= rounds)) || fail "only $interrupted commits were interrupted"
+opens "$idle_vhdx" || fail "the commit is finished, and the VHDX does not open"
+wait_until "$DEADLINE" device_free "$disk"
+stop_serving
 note "$interrupted interrupted"
 
 note "somebody uses the partition after an interruption: refused, nothing written"
@@ -287,7 +296,7 @@ dd if="$VHDX" bs=64K skip=$((P / 65536 + 8000)) count=1 status=none |
     cmp - <(dd if="$SCRATCH/image" bs=64K skip=8000 count=1 status=none) || fail "an overlay shows through another"
 stop_serving
 stop_serving "$first" "$export_dir"
-refused 4 'cannot hold|cannot make' -o "cow=/proc/overlay" "$SCRATCH/image" "$DIR"
+refused 4 'cannot' -o "cow=/proc/overlay,claim=mount" "$SCRATCH/image" "$DIR"
 expect_equal "the image" "$(sha256sum <"$SCRATCH/image")" "$sum"
 tool --commit "$disk"
 fsck_clean "$disk"
