@@ -6,12 +6,12 @@
 . "$(dirname "$0")/lib.sh"
 need qemu-img jq
 
-rounds=12 megabytes=300
+rounds=12 disk_mib=600
 if [[ ${QUICK-}${SANITIZED-} ]]; then
-    rounds=4 megabytes=100
+    rounds=4 disk_mib=200
 fi
 
-new_ext4 600M -U 6b29fc40-ca47-1067-b31d-00dd010662da
+new_ext4 "${disk_mib}M" -U 6b29fc40-ca47-1067-b31d-00dd010662da
 disk=$LOOP image=$IMAGE
 size=$(blockdev --getsize64 "$disk")
 new_dir direct
@@ -24,9 +24,9 @@ overlay=$SCRATCH/overlay
 state_file=$STATE/6b29fc40-ca47-1067-b31d-00dd010662da.state
 
 mount_at "$disk" "$direct"
-head -c 30M /dev/urandom >"$direct/first"
+head -c "$((disk_mib / 20))M" /dev/urandom >"$direct/first"
 mkdir "$direct/dir"
-head -c 100M /dev/urandom | split -b 1M - "$direct/dir/"
+head -c "$((disk_mib / 6))M" /dev/urandom | split -b 256K - "$direct/dir/"
 umount "$direct"
 
 # What is on the device, read past its cache.
@@ -92,12 +92,12 @@ serve -o "cow=$overlay" "$disk" "$export_dir"
 mount_inside
 rm "$inside/first" "$inside"/dir/b?
 fstrim "$inside"
-head -c "${megabytes}M" /dev/urandom >"$inside/second"
+head -c "$((disk_mib / 2))M" /dev/urandom >"$inside/second"
 echo changed >"$inside/dir/changed"
 sync -f "$inside"
 refused 2 'another vhdxfs uses this overlay' --discard -o "cow=$overlay" "$disk"
 refused 2 'another vhdxfs uses this overlay' --commit -o "cow=$overlay" "$disk"
-refused 2 'another vhdxfs uses this overlay' -o "cow=$overlay" "$disk" "$direct"
+refused 2 'another vhdxfs' -o "cow=$overlay" "$disk" "$direct"
 expect_fail 32 'already mounted|busy' mount "$disk" "$direct"
 umount_inside
 qemu-io -f vhdx -c 'write -P 0 0 512' "$VHDX" >/dev/null # the boot block, zeros already: QEMU rewrites its headers
@@ -128,7 +128,7 @@ expect_equal "the partition" "$(sum_of "$disk")" "$before"
 note "killed: what was flushed is there"
 serve -o "cow=$overlay" "$disk" "$export_dir"
 head -c 3M /dev/urandom >"$SCRATCH/block"
-for place in 200 333; do
+for place in $((disk_mib / 3)) $((disk_mib / 2)); do
     dd if="$SCRATCH/block" of="$VHDX" bs=64K seek=$((P / 65536 + place * 16)) conv=notrunc,fsync status=none
 done
 take_copy_of_vhdx "$SCRATCH/seen.killed"
@@ -140,7 +140,7 @@ serve -o "cow=$overlay" "$disk" "$export_dir"
 take_copy_of_vhdx "$SCRATCH/seen.after"
 same_bytes "$SCRATCH/seen.killed" "$SCRATCH/seen.after"
 # Back to what the file system had there.
-for place in 200 333; do
+for place in $((disk_mib / 3)) $((disk_mib / 2)); do
     dd if="$SCRATCH/seen" of="$VHDX" bs=64K skip=$((place * 16)) seek=$((P / 65536 + place * 16)) count=48 \
         conv=notrunc,fsync status=none
 done
@@ -165,7 +165,7 @@ put_back() {
 }
 sync "$disk"
 keep
-new_ext4 600M -U 11111111-2222-3333-4444-555555555555
+new_ext4 "${disk_mib}M" -U 11111111-2222-3333-4444-555555555555
 refused 2 'for partition 6b29fc40' -o "cow=$overlay" "$LOOP" "$export_dir"
 refused 2 'for partition 6b29fc40' --commit -o "cow=$overlay" "$LOOP"
 refused 2 'for partition 6b29fc40' --discard -o "cow=$overlay" "$LOOP"
@@ -197,6 +197,36 @@ tool --discard "$disk"
 [[ ! -e $overlay && ! -e $overlay.state ]] || fail "something is left of the overlay"
 expect_equal "the partition" "$(sum_of "$disk")" "$before"
 fsck_clean "$disk"
+put_back
+
+note "a write-protected partition"
+blockdev --setro "$disk"
+defer blockdev --setrw "$disk"
+refused 2 'write-protected' --commit -o "cow=$overlay" "$disk"
+refused 2 'write-protected' "$disk" "$export_dir"
+serve -o "cow=$overlay" "$disk" "$export_dir"
+dd if=/dev/zero of="$VHDX" bs=64K count=1 seek=$((P / 65536 + 100)) conv=notrunc,fsync status=none
+stop_serving
+tool --discard "$disk"
+blockdev --setrw "$disk"
+expect_equal "the partition" "$(sum_of "$disk")" "$before"
+
+note "no space for the overlay: the client is told, and what was flushed stays"
+new_dir small
+small=$DIR
+mount_at tmpfs "$small" -t tmpfs -o size=24M
+serve -o "cow=$small/overlay" "$disk" "$export_dir"
+head -c 2M /dev/urandom >"$SCRATCH/block"
+dd if="$SCRATCH/block" of="$VHDX" bs=64K seek=$((P / 65536 + 100)) conv=notrunc,fsync status=none
+expect_fail 1 'no space left' dd if=/dev/urandom of="$VHDX" bs=1M count=30 seek=$((P / 1048576 + 40)) conv=notrunc
+stop_serving
+serve -o "cow=$small/overlay" "$disk" "$export_dir"
+dd if="$VHDX" bs=64K skip=$((P / 65536 + 100)) count=32 status=none | cmp - "$SCRATCH/block" ||
+    fail "what was flushed before the file system was full is not there"
+stop_serving
+"$VHDXFS" -o "state=$STATE,cow=$small/overlay" --discard "$disk"
+expect_equal "what is left" "$(ls -A "$small")" ""
+umount "$small"
 put_back
 
 note "committed"
@@ -281,21 +311,33 @@ refused 2 'changed by somebody else' --commit -o "cow=$overlay" "$disk"
 expect_equal "the partition" "$(sum_of "$disk")" "$changed"
 put_back
 
-note "an image file: one overlay has one user, two have two"
+note "an image file, which cow sessions can share: one overlay has one user, two have two"
 cp --sparse=always "$SCRATCH/kept/image" "$SCRATCH/image"
-new_dir export2
 sum=$(sha256sum <"$SCRATCH/image")
-serve -o "cow=$SCRATCH/o1,claim=mount" "$SCRATCH/image" "$export_dir"
-first=$SERVE_PID
-refused 2 'another vhdxfs uses this overlay' -o "cow=$SCRATCH/o1" "$SCRATCH/image" "$DIR"
-refused 2 'another vhdxfs uses this overlay' --commit -o "cow=$SCRATCH/o1" "$SCRATCH/image"
-P=$(payload_offset "$VHDX")
-echo one | dd of="$VHDX" bs=64K seek=$((P / 65536 + 8000)) conv=notrunc,fsync status=none
-serve -o "cow=$SCRATCH/o2,claim=mount" "$SCRATCH/image" "$DIR"
-dd if="$VHDX" bs=64K skip=$((P / 65536 + 8000)) count=1 status=none |
-    cmp - <(dd if="$SCRATCH/image" bs=64K skip=8000 count=1 status=none) || fail "an overlay shows through another"
+last=$((size / 65536 - 100))
+daemons=()
+for name in o1 o1 o2; do
+    new_dir "$name"
+    serve -o "cow=$SCRATCH/$name" "$SCRATCH/image" "$DIR"
+    daemons+=("$SERVE_PID $SERVE_MNT $SERVE_LOG")
+done
+read -r pid_1 mnt_1 _ <<<"${daemons[0]}"
+read -r pid_2 mnt_2 log_2 <<<"${daemons[1]}"
+exec 7<>"$mnt_1/ext4.vhdx"
+P=$(payload_offset "$mnt_1/ext4.vhdx")
+echo one | dd of="$mnt_1/ext4.vhdx" bs=64K seek=$((P / 65536 + last)) conv=notrunc,fsync status=none
+expect_fail 1 'busy' cat "$mnt_2/ext4.vhdx"
+expect_grep 'another vhdxfs uses this overlay' "$log_2"
+refused 2 'another vhdxfs' --commit -o "cow=$SCRATCH/o1" "$SCRATCH/image"
+refused 2 'another vhdxfs' --discard -o "cow=$SCRATCH/o1" "$SCRATCH/image"
+dd if="$VHDX" bs=64K skip=$((P / 65536 + last)) count=1 status=none |
+    cmp - <(dd if="$SCRATCH/image" bs=64K skip="$last" count=1 status=none) || fail "an overlay shows through another"
+exec 7<&-
+expect_equal "what the first wrote, by the second" "$(wait_until "$DEADLINE" opens "$mnt_2/ext4.vhdx" &&
+    dd if="$mnt_2/ext4.vhdx" bs=64K skip=$((P / 65536 + last)) count=1 status=none | head -c 3)" one
 stop_serving
-stop_serving "$first" "$export_dir"
+stop_serving "$pid_2" "$mnt_2"
+stop_serving "$pid_1" "$mnt_1"
 refused 4 'cannot' -o "cow=/proc/overlay,claim=mount" "$SCRATCH/image" "$DIR"
 expect_equal "the image" "$(sha256sum <"$SCRATCH/image")" "$sum"
 tool --commit "$disk"
