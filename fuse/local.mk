@@ -4,6 +4,8 @@ libdaemon_a_SOURCES = \
 	fuse/backing.c fuse/backing.h \
 	fuse/bat.c fuse/bat.h \
 	fuse/claim.c fuse/claim.h \
+	fuse/commit.c fuse/commit.h \
+	fuse/cow.c fuse/cow.h \
 	fuse/daemon.c fuse/daemon.h \
 	fuse/datapath.c fuse/datapath.h \
 	fuse/disk.h \
@@ -13,6 +15,9 @@ libdaemon_a_SOURCES = \
 	fuse/log.c fuse/log.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \
+	fuse/overlay.c fuse/overlay.h \
+	fuse/overlay_file.c fuse/overlay_file.h \
+	fuse/overlay_open.c fuse/overlay_open.h \
 	fuse/probe.c fuse/probe.h \
 	fuse/safety.c fuse/safety.h \
 	fuse/session.c fuse/session.h \

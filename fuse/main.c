@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "common/cleanup.h"
+#include "fuse/commit.h"
 #include "fuse/daemon.h"
 #include "fuse/log.h"
 #include "fuse/mountpoint.h"
@@ -170,7 +171,9 @@ int main(int argc, char **argv)
         printf("vhdxfs %s (libfuse %s)\n", PACKAGE_VERSION, fuse_pkgversion());
     else if (!err) {
         log_set_debug(options.debug);
-        err = serve(&options, &failure);
+        err = options.action == ACTION_COMMIT    ? commit_overlay(&options, &failure)
+              : options.action == ACTION_DISCARD ? commit_discard(&options, &failure)
+                                                 : serve(&options, &failure);
     }
     options_free(&options);
     if (!err)

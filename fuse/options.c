@@ -14,6 +14,7 @@
 
 static const char help[] =
     "Usage: vhdxfs [options] SOURCE MOUNTPOINT\n"
+    "       vhdxfs --commit|--discard -o cow=FILE SOURCE\n"
     "Shows a partition as a fixed VHDX file, without copying it.\n"
     "\n"
     "SOURCE      a block device, UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=...,\n"
@@ -28,6 +29,8 @@ static const char help[] =
     "      --block-size=SIZE    VHDX block size, a power of two from 1M to 256M\n"
     "      --pidfile=FILE       write the process id to FILE once the file is served\n"
     "      --reset-state        set a damaged state aside and start with a new one\n"
+    "      --commit             write what is in the overlay cow=FILE to SOURCE, and remove it\n"
+    "      --discard            remove the overlay cow=FILE of SOURCE\n"
     "  -o OPTION[,OPTION...]    mount options, see below\n"
     "  -h, --help               print this and exit\n"
     "  -V, --version            print the version and exit\n"
@@ -37,6 +40,7 @@ static const char help[] =
     "  claim=open|mount    take the device while the VHDX is open (default), or for\n"
     "                      as long as it is mounted\n"
     "  state=DIR           where the VHDX metadata is kept (default " DEFAULT_STATE_DIRECTORY ")\n"
+    "  cow=FILE            keep all writes in the overlay FILE, and SOURCE as it is\n"
     "  name=NAME           name of the file (default " DEFAULT_EXPORT_NAME ")\n"
     "  uid=N, gid=N        owner of the file (default: whoever mounts it)\n"
     "  umask=OCTAL         permissions to take away (default 077)\n"
@@ -230,7 +234,9 @@ static int parse_mount_options(struct options *o, const char *list, struct failu
 enum {
     OPT_BLOCK_SIZE = 256,
     OPT_PIDFILE,
-    OPT_RESET_STATE
+    OPT_RESET_STATE,
+    OPT_COMMIT,
+    OPT_DISCARD
 };
 
 static const struct option long_options[] = {
@@ -241,6 +247,8 @@ static const struct option long_options[] = {
     {"block-size", required_argument, NULL, OPT_BLOCK_SIZE},
     {"pidfile", required_argument, NULL, OPT_PIDFILE},
     {"reset-state", no_argument, NULL, OPT_RESET_STATE},
+    {"commit", no_argument, NULL, OPT_COMMIT},
+    {"discard", no_argument, NULL, OPT_DISCARD},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -254,6 +262,14 @@ static int bad_option(int letter, char **argv, struct failure *failure)
     return failed(failure, EXIT_USAGE, -EINVAL, "%s '%s'; see vhdxfs --help",
                   letter == ':' ? "no value for option" : "unknown option",
                   optopt > 0 && optopt < OPT_BLOCK_SIZE ? word : argv[optind - 1]);
+}
+
+static int set_action(struct options *o, enum action action, struct failure *failure)
+{
+    if (o->action != ACTION_SERVE && o->action != action)
+        return failed(failure, EXIT_USAGE, -EINVAL, "--commit and --discard exclude each other");
+    o->action = action;
+    return 0;
 }
 
 static int parse_option(struct options *o, int letter, char **argv, struct failure *failure)
@@ -278,6 +294,10 @@ static int parse_option(struct options *o, int letter, char **argv, struct failu
     case OPT_RESET_STATE:
         o->reset_state = true;
         return 0;
+    case OPT_COMMIT:
+        return set_action(o, ACTION_COMMIT, failure);
+    case OPT_DISCARD:
+        return set_action(o, ACTION_DISCARD, failure);
     case 'h':
         o->action = ACTION_HELP;
         return 0;
@@ -301,9 +321,14 @@ static bool is_tag(const char *spec)
 
 static int parse_operands(struct options *o, int count, char **operands, struct failure *failure)
 {
+    bool mounts = o->action == ACTION_SERVE;
     int err;
 
-    if (count != 2)
+    if (!mounts && count != 1)
+        return failed(failure, EXIT_USAGE, -EINVAL,
+                      "%s; usage: vhdxfs --commit|--discard -o cow=FILE SOURCE",
+                      count < 1 ? "a SOURCE is needed" : "too many arguments");
+    if (mounts && count != 2)
         return failed(failure, EXIT_USAGE, -EINVAL, "%s; usage: vhdxfs [options] SOURCE MOUNTPOINT",
                       count < 1   ? "a SOURCE and a MOUNTPOINT are needed"
                       : count < 2 ? "a MOUNTPOINT is needed"
@@ -311,7 +336,23 @@ static int parse_operands(struct options *o, int count, char **operands, struct 
     /* A tag stays as it is; a path must be found again when the daemon lives elsewhere. */
     err = is_tag(operands[0]) ? set_text(&o->source, operands[0])
                               : set_absolute(&o->source, "SOURCE", operands[0], failure);
-    return err ? err : set_text(&o->mountpoint, operands[1]);
+    return err || !mounts ? err : set_text(&o->mountpoint, operands[1]);
+}
+
+static int check_overlay(const struct options *o, struct failure *failure)
+{
+    if (o->cow && o->read_only)
+        return failed(failure, EXIT_USAGE, -EINVAL,
+                      "options ro and cow exclude each other: with cow, writes go to the overlay");
+    if (!o->cow && o->action != ACTION_SERVE)
+        return failed(failure, EXIT_USAGE, -EINVAL,
+                      "--commit and --discard need the overlay: -o cow=FILE");
+    return 0;
+}
+
+static bool is_over(const struct options *o)
+{
+    return o->action == ACTION_HELP || o->action == ACTION_VERSION;
 }
 
 static int set_defaults(struct options *o)
@@ -329,11 +370,13 @@ int options_parse(struct options *o, int argc, char **argv, struct failure *fail
 
     opterr = 0;
     optind = 0; /* glibc: start anew */
-    while (!err && o->action == ACTION_SERVE &&
+    while (!err && !is_over(o) &&
            (letter = getopt_long(argc, argv, ":fdso:hV", long_options, NULL)) != -1)
         err = parse_option(o, letter, argv, failure);
-    if (!err && o->action == ACTION_SERVE)
+    if (!err && !is_over(o))
         err = parse_operands(o, argc - optind, argv + optind, failure);
+    if (!err && !is_over(o))
+        err = check_overlay(o, failure);
     if (err == -ENOMEM)
         failed(failure, EXIT_IO_ERROR, err, "out of memory");
     return err;

@@ -14,6 +14,8 @@
 
 enum action {
     ACTION_SERVE,
+    ACTION_COMMIT,  /* the overlay cow into the partition */
+    ACTION_DISCARD, /* the overlay cow */
     ACTION_HELP,
     ACTION_VERSION,
 };
@@ -21,7 +23,7 @@ enum action {
 struct options {
     enum action action;
     char *source;
-    char *mountpoint;
+    char *mountpoint; /* NULL unless it is to be served */
     bool foreground;
     bool debug;
     bool single_thread;

@@ -79,21 +79,31 @@ static int refuse_content(const struct facts *f, const struct safety_policy *pol
                       "%s: the ext4 on it is marked as having errors; run 'e2fsck -f %s', or serve "
                       "it as it is with -o allow_errors",
                       f->path, f->path);
-    if (f->write_protected && !policy->read_only)
-        return failed(failure, EXIT_UNSAFE, -EROFS,
-                      "%s is write-protected; serve it with -o ro, or make it writable "
-                      "(blockdev --setrw)",
-                      f->path);
     return 0;
+}
+
+static int refuse_write_protected(const struct facts *f, const struct safety_policy *policy,
+                                  struct failure *failure)
+{
+    if (!f->write_protected || policy->read_only)
+        return 0;
+    return failed(failure, EXIT_UNSAFE, -EROFS,
+                  "%s is write-protected; serve it with -o ro, or make it writable "
+                  "(blockdev --setrw)",
+                  f->path);
 }
 
 void safety_judge(const struct facts *facts, const struct safety_policy *policy,
                   struct verdict *verdict)
 {
     *verdict = (struct verdict){0};
-    verdict->refused = refuse_size(facts, &verdict->refusal) < 0 ||
-                       refuse_managed(facts, &verdict->refusal) < 0 ||
-                       refuse_content(facts, policy, &verdict->refusal) < 0;
+    verdict->refused =
+        refuse_size(facts, &verdict->refusal) < 0 ||
+        (!policy->any_content && (refuse_managed(facts, &verdict->refusal) < 0 ||
+                                  refuse_content(facts, policy, &verdict->refusal) < 0)) ||
+        refuse_write_protected(facts, policy, &verdict->refusal) < 0;
+    if (policy->any_content)
+        return;
     if (facts->is_ext && facts->has_errors)
         warn(verdict, "the ext4 is marked as having errors (allow_errors)");
     if (!facts->is_ext)

@@ -8,6 +8,7 @@
 struct safety_policy {
     bool read_only;
     bool allow_errors;
+    bool any_content; /* it is not to be served, and what is on it has been judged before */
 };
 
 struct verdict {

@@ -2,6 +2,7 @@
 #include "fuse/session.h"
 
 #include "common/cleanup.h"
+#include "fuse/commit.h"
 #include "fuse/holders.h"
 #include "fuse/log.h"
 #include "fuse/source.h"
@@ -32,7 +33,7 @@ static void touch(struct session *s)
 
 static struct safety_policy policy_of(const struct session *s)
 {
-    return (struct safety_policy){.read_only = s->options->read_only,
+    return (struct safety_policy){.read_only = s->options->read_only || s->options->cow,
                                   .allow_errors = s->options->allow_errors};
 }
 
@@ -54,7 +55,10 @@ static int take(struct session *s, struct failure *failure)
     if (err)
         return err;
     s->claim.backing.no_discard = o->no_discard;
-    err = open_store(s, 0, failure);
+    err = commit_check(o, &s->facts, failure);
+    if (!err)
+        err = o->cow ? cow_open(&s->overlay, &s->store, o, &s->layout, &s->claim, failure)
+                     : open_store(s, 0, failure);
     if (err) {
         claim_release(&s->claim);
         return err;
@@ -62,7 +66,7 @@ static int take(struct session *s, struct failure *failure)
     s->path = (struct datapath){
         .layout = &s->layout,
         .map = &s->map,
-        .disk = &s->claim.backing.disk,
+        .disk = s->overlay ? overlay_disk(s->overlay) : &s->claim.backing.disk,
         .store = s->store,
         .read_only = o->read_only,
         .no_firewall = o->no_firewall,
@@ -80,6 +84,8 @@ static int give_back(struct session *s)
 
     store_close(s->store);
     s->store = NULL;
+    overlay_close(s->overlay);
+    s->overlay = NULL;
     claim_release(&s->claim);
     log_debug("%s: given back", s->claim.facts.path);
     return err;
@@ -170,14 +176,14 @@ static void log_start(const struct session *s)
     char disk[SIZE_TEXT_MAX], block[SIZE_TEXT_MAX];
     const struct options *o = s->options;
 
-    log_info(
-        "%s (%s, %s%s%s): %s, %u-byte sectors, %s blocks; identity %s; state in %s/%s.state%s%s",
-        s->facts.path, s->facts.is_block ? "block device" : "image file",
-        *s->facts.type ? s->facts.type : "no file system", *s->facts.uuid ? ", UUID " : "",
-        s->facts.uuid, format_size(s->layout.disk_size, disk), s->layout.logical_sector,
-        format_size(s->layout.block_size, block), facts_identity(&s->facts), o->state,
-        facts_identity(&s->facts), o->read_only ? "; read-only" : "",
-        o->claim_at_mount ? "; claimed for the whole mount" : "");
+    log_info("%s (%s, %s%s%s): %s, %u-byte sectors, %s blocks; identity %s; %s %s%s%s",
+             s->facts.path, s->facts.is_block ? "block device" : "image file",
+             *s->facts.type ? s->facts.type : "no file system", *s->facts.uuid ? ", UUID " : "",
+             s->facts.uuid, format_size(s->layout.disk_size, disk), s->layout.logical_sector,
+             format_size(s->layout.block_size, block), facts_identity(&s->facts),
+             o->cow ? "writes go to" : "state in", o->cow ? o->cow : o->state,
+             o->read_only ? "; read-only" : "",
+             o->claim_at_mount ? "; claimed for the whole mount" : "");
     if (*s->facts.mounted_on)
         log_warning("%s is mounted on %s: the VHDX can be opened as soon as it is unmounted",
                     s->facts.path, s->facts.mounted_on);
@@ -235,8 +241,12 @@ static int refuse_served(const struct session *s, struct failure *failure)
 /* A state that cannot be used is told at the start, not when a client opens the file. */
 static int try_store(struct session *s, struct failure *failure)
 {
-    int err = open_store(s, s->options->reset_state ? STORE_RESET : 0, failure);
+    const struct options *o = s->options;
+    int err;
 
+    if (o->cow)
+        return cow_look(o, &s->facts, &s->layout, failure);
+    err = open_store(s, o->reset_state ? STORE_RESET : 0, failure);
     if (!err && store_log_is_dirty(s->store))
         log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
                     store_path(s->store));
@@ -276,6 +286,8 @@ int session_start(struct session *s, const struct options *options, struct failu
         err = refuse_served(s, failure);
     if (!err)
         err = lay_out(s, failure);
+    if (!err)
+        err = commit_check(options, &s->facts, failure);
     if (!err)
         err = take_at_start(s, failure);
     if (err) {

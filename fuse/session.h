@@ -14,6 +14,7 @@
 #define FUSE_SESSION_H
 
 #include "fuse/claim.h"
+#include "fuse/cow.h"
 #include "fuse/datapath.h"
 #include "fuse/options.h"
 
@@ -33,6 +34,7 @@ struct session {
     pthread_mutex_t claim_lock;
     unsigned opens; /* under claim_lock, as the rest while it is 0 */
     struct claim claim;
+    struct overlay *overlay; /* with -o cow, else NULL */
     struct store *store;
     struct datapath path;
 };

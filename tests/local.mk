@@ -75,6 +75,12 @@ check_PROGRAMS += tests/unit/test_threads
 tests_unit_test_threads_SOURCES = tests/unit/test_threads.c $(daemon_test_support)
 tests_unit_test_threads_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_threads_LDADD = $(daemon_test_ldadd)
+
+check_PROGRAMS += tests/unit/test_overlay
+tests_unit_test_overlay_SOURCES = tests/unit/test_overlay.c $(shadow_sources) $(daemon_test_support)
+tests_unit_test_overlay_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_overlay_LDADD = $(daemon_test_ldadd)
+tests_unit_test_overlay_LDFLAGS = $(shadow_ldflags) -Wl,--wrap=fallocate64
 endif
 
 # The rest of libvhdxgen, and the fuzz targets.
