@@ -89,13 +89,21 @@ static bool is_aligned(const struct backing *b, const void *data, size_t length,
            ((uintptr_t)data % BACKING_MEMORY_ALIGN == 0 && (offset | length) % b->align == 0);
 }
 
+/* The backing file was longer when it was claimed: to a client that is a broken disk. */
+static int read_units(const struct backing *b, void *data, size_t length, uint64_t offset)
+{
+    int err = pread_full(b->fd, data, length, offset);
+
+    return err == -ENODATA ? -EIO : err;
+}
+
 static int backing_read(struct disk *disk, void *data, size_t length, uint64_t offset)
 {
     struct backing *b = of_disk(disk);
     uint8_t *out = data;
 
     if (is_aligned(b, data, length, offset))
-        return pread_full(b->fd, data, length, offset);
+        return read_units(b, data, length, offset);
     while (length > 0) {
         uint64_t start = round_down(offset, b->align);
         size_t skip = (size_t)(offset - start), n = (size_t)min_u64(length, BOUNCE_SIZE - skip);
@@ -104,7 +112,7 @@ static int backing_read(struct disk *disk, void *data, size_t length, uint64_t o
 
         if (!bounce)
             return -ENOMEM;
-        err = pread_full(b->fd, bounce, (size_t)round_up(skip + n, b->align), start);
+        err = read_units(b, bounce, (size_t)round_up(skip + n, b->align), start);
         if (err)
             return err;
         memcpy(out, (uint8_t *)bounce + skip, n);
@@ -136,9 +144,9 @@ static int write_bounced(struct backing *b, const void *data, size_t length, uin
     else
         pthread_rwlock_rdlock(&b->edges);
     if (skip)
-        err = pread_full(b->fd, bounce, b->align, start);
+        err = read_units(b, bounce, b->align, start);
     if (!err && span > skip + length && (span > b->align || !skip))
-        err = pread_full(b->fd, bounce + span - b->align, b->align, start + span - b->align);
+        err = read_units(b, bounce + span - b->align, b->align, start + span - b->align);
     if (!err) {
         if (data)
             memcpy(bounce + skip, data, length);

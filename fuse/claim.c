@@ -103,6 +103,11 @@ static int drop_caches(int fd, bool is_block)
 
 static int compare(const struct facts *now, const struct facts *then, struct failure *failure)
 {
+    if (now->size == 0 && then->size > 0)
+        return failed(failure, EXIT_IO_ERROR, -ENXIO,
+                      "%s is empty now: a medium taken out, or a loop device detached; "
+                      "bring the partition back",
+                      now->path);
     if (strcmp(facts_identity(now), facts_identity(then)) != 0)
         return failed(failure, EXIT_UNSAFE, -ESTALE,
                       "%s is not the partition it was: its UUID was %s and is %s; "

@@ -29,6 +29,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     /* Copies through a pipe cost more than they save on requests of this size. */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                               FUSE_CAP_WRITEBACK_CACHE);
+    /* The kernel then asks for the truncation by itself (op_setattr), where it is refused. */
+    conn->want &= ~(unsigned)FUSE_CAP_ATOMIC_O_TRUNC;
     if (e->ready)
         e->ready(e->ready_arg);
 }

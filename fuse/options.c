@@ -257,11 +257,13 @@ static const struct option long_options[] = {
 /* getopt(3) has gone past a long option, but perhaps not past a word of short ones. */
 static int bad_option(int letter, char **argv, struct failure *failure)
 {
-    char word[3] = {'-', (char)optopt, '\0'};
+    char letters[3] = {'-', (char)optopt, '\0'};
+    const char *word = optopt > 0 && optopt < OPT_BLOCK_SIZE ? letters : argv[optind - 1];
 
-    return failed(failure, EXIT_USAGE, -EINVAL, "%s '%s'; see vhdxfs --help",
-                  letter == ':' ? "no value for option" : "unknown option",
-                  optopt > 0 && optopt < OPT_BLOCK_SIZE ? word : argv[optind - 1]);
+    if (letter == ':')
+        return failed(failure, EXIT_USAGE, -EINVAL, "option '%s' needs a value; see vhdxfs --help",
+                      word);
+    return failed(failure, EXIT_USAGE, -EINVAL, "unknown option '%s'; see vhdxfs --help", word);
 }
 
 static int set_action(struct options *o, enum action action, struct failure *failure)
@@ -339,8 +341,11 @@ static int parse_operands(struct options *o, int count, char **operands, struct 
     return err || !mounts ? err : set_text(&o->mountpoint, operands[1]);
 }
 
-static int check_overlay(const struct options *o, struct failure *failure)
+static int check_combination(const struct options *o, struct failure *failure)
 {
+    if (o->reset_state && o->read_only)
+        return failed(failure, EXIT_USAGE, -EINVAL,
+                      "--reset-state and -o ro exclude each other: with ro, nothing is written");
     if (o->cow && o->read_only)
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "options ro and cow exclude each other: with cow, writes go to the overlay");
@@ -376,7 +381,7 @@ int options_parse(struct options *o, int argc, char **argv, struct failure *fail
     if (!err && !is_over(o))
         err = parse_operands(o, argc - optind, argv + optind, failure);
     if (!err && !is_over(o))
-        err = check_overlay(o, failure);
+        err = check_combination(o, failure);
     if (err == -ENOMEM)
         failed(failure, EXIT_IO_ERROR, err, "out of memory");
     return err;

@@ -41,7 +41,7 @@ static void copy_value(blkid_probe pr, const char *name, char *to, size_t size)
         snprintf(to, size, "%s", value);
 }
 
-/* libblkid answers 0 for found, 1 for nothing, -2 for contradictory, -1 for an error. */
+/* libblkid answers 0 for found, 1 for nothing, -2 for contradictory, -1 or -errno for an error. */
 static int probe_content(int fd, struct facts *facts)
 {
     blkid_probe pr = blkid_new_probe();
@@ -67,7 +67,9 @@ static int probe_content(int fd, struct facts *facts)
     copy_value(pr, "PTTYPE", facts->partition_table, sizeof(facts->partition_table));
     copy_value(pr, "PART_ENTRY_UUID", facts->part_uuid, sizeof(facts->part_uuid));
     blkid_free_probe(pr);
-    return found == -1 ? (errno ? -errno : -EIO) : 0;
+    if (found >= 0 || found == -2)
+        return 0;
+    return found < -2 ? found : errno ? -errno : -EIO;
 }
 
 /* Opens the superblock only: a 64 TiB file system is looked at as fast as a small one. */

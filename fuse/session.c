@@ -175,13 +175,17 @@ static void log_start(const struct session *s)
 {
     char disk[SIZE_TEXT_MAX], block[SIZE_TEXT_MAX];
     const struct options *o = s->options;
+    cleanup_free char *where = NULL;
 
-    log_info("%s (%s, %s%s%s): %s, %u-byte sectors, %s blocks; identity %s; %s %s%s%s",
+    if ((o->cow ? asprintf(&where, "%s", o->cow)
+                : asprintf(&where, "%s/%s.state", o->state, facts_identity(&s->facts))) < 0)
+        return;
+    log_info("%s (%s, %s%s%s): %s, %u-byte sectors, %s blocks; identity %s; %s%s%s%s",
              s->facts.path, s->facts.is_block ? "block device" : "image file",
              *s->facts.type ? s->facts.type : "no file system", *s->facts.uuid ? ", UUID " : "",
              s->facts.uuid, format_size(s->layout.disk_size, disk), s->layout.logical_sector,
              format_size(s->layout.block_size, block), facts_identity(&s->facts),
-             o->cow ? "writes go to" : "state in", o->cow ? o->cow : o->state,
+             o->cow ? "writes go to " : "state in ", where,
              o->read_only ? "; read-only" : "",
              o->claim_at_mount ? "; claimed for the whole mount" : "");
     if (*s->facts.mounted_on)

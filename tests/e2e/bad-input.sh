@@ -176,7 +176,13 @@ refused $IO 'state|/proc' -o state=/proc/vhdxfs "$LOOP" "$at"
 note "served by another vhdxfs"
 new_ext4 64M
 new_dir other
+serve -o claim=mount "$LOOP" "$DIR"
+refused $UNSAFE 'already served by another vhdxfs.*process [0-9]+' "$LOOP" "$at"
+refused $UNSAFE 'already served by another vhdxfs' -o "state=$SCRATCH/elsewhere" "$LOOP" "$at"
+stop_serving
 serve "$LOOP" "$DIR"
-refused $UNSAFE 'already served|another vhdxfs' "$LOOP" "$at"
+exec 5<"$VHDX"
+refused $UNSAFE 'already served by another vhdxfs' "$LOOP" "$at"
+exec 5<&-
 stop_serving
 serves "$LOOP"

@@ -69,3 +69,17 @@ stop_serving
 mounts || fail "the daemon is gone, and the device still held"
 umount "$mnt"
 fsck_clean "$disk"
+
+note "a device that loses its medium and gets it back"
+serve "$disk" "$export_dir"
+losetup --detach "$disk"
+gone() { ! losetup "$disk" >/dev/null 2>&1; }
+wait_until 10 gone || fail "$disk is still attached"
+expect_fail 1 'input/output' cat "$VHDX"
+expect_grep 'is empty now: .*loop device detached' "$SERVE_LOG"
+losetup "$disk" "$IMAGE"
+losetup_gone() { losetup --detach "$disk" 2>/dev/null || true; }
+defer losetup_gone
+cat "$VHDX" >/dev/null
+stop_serving
+fsck_clean "$disk"

@@ -44,7 +44,7 @@ image=$IMAGE
 check_ranges "$disk"
 check_ranges "$disk" nodiscard
 truncate -s 64M "$SCRATCH/plain.img"
-mke2fs -q -F -t ext4 "$SCRATCH/plain.img"
+mke2fs -q -F -t ext4 -b 4096 "$SCRATCH/plain.img"
 check_ranges "$SCRATCH/plain.img"
 
 note "a punch gives the space back, nodiscard keeps it"
