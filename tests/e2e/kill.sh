@@ -40,7 +40,6 @@ defer bury
     --pidfile="$SCRATCH/pid" --mountpoint="$DIR" --command="$SCRATCH/look $DIR/ext4.vhdx" \
     -- "$VHDXFS" -f --pidfile="$SCRATCH/pid" -o "state=$STATE" "$LOOP" "$DIR" 2>"$SCRATCH/serve.storm.log" ||
     fail "see the log; SEED=$SEED repeats the load"
-no_sanitizer_report
 fsck_clean "$LOOP"
 
 # What is exposed now is what is on the device, byte by byte.

@@ -141,8 +141,13 @@ fsck_clean() {
 
 # --- devices ----------------------------------------------------------------
 
-# What LOOP is attached to, as one word: device and inode of the backing file; nothing when it is free.
-loop_id() { losetup -nO BACK-MAJ:MIN,BACK-INO "$1" 2>/dev/null | tr -s ' ' : || true; }
+# What LOOP is attached to, as one word: device and inode of the backing file, and the number of the attachment (an
+# inode's number may be given again); nothing when it is free. tests/run does the same.
+loop_id() {
+    local file
+    file=$(losetup -nO BACK-MAJ:MIN,BACK-INO "$1" 2>/dev/null | tr -s ' ' :) || return 0
+    echo "$file:$(cat "/sys/block/${1#/dev/}/diskseq" 2>/dev/null)"
+}
 loop_gone() { [[ $(loop_id "$1") != "$2" ]]; }
 
 # free_loop DEVICE ID: detaches it when it is still attached to the file it was made for.

@@ -1,5 +1,5 @@
 # Helpers of the end-to-end and guest tests; "make check" builds them.
-EXTRA_PROGRAMS = tests/tools/storm tests/tools/replay-log tests/tools/poke
+EXTRA_PROGRAMS += tests/tools/storm tests/tools/replay-log tests/tools/poke
 CLEANFILES = $(EXTRA_PROGRAMS)
 check-local: $(EXTRA_PROGRAMS)
 
