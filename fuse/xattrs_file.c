@@ -92,6 +92,8 @@ static ssize_t decode_record(const uint8_t *in, size_t left, struct xattr *x)
         value > XATTRS_VALUE_MAX || left < object + name + value)
         return -EUCLEAN;
     in += sizeof(*record);
+    if (memchr(in, 0, object + name)) /* both are text */
+        return -EUCLEAN;
     *x = (struct xattr){.size = (uint32_t)value, .value = malloc(value ? value : 1)};
     if (!x->value)
         return -ENOMEM;

@@ -1,4 +1,4 @@
-# Tests of libvhdxgen; see also tests/corpus and tests/fuzz.
+# Tests of libvhdxgen, and every fuzz target; see also tests/corpus and tests/fuzz.
 check_PROGRAMS += tests/unit/test_check
 tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/memory.c tests/unit/memory.h
 tests_unit_test_check_CFLAGS = $(unit_cflags)
@@ -30,6 +30,12 @@ tests_fuzz_corpus_metadata_LDADD = $(fuzz_ldadd)
 check_PROGRAMS += tests/fuzz/corpus_replay
 tests_fuzz_corpus_replay_SOURCES = tests/fuzz/fuzz_replay.c $(fuzz_sources)
 tests_fuzz_corpus_replay_LDADD = $(fuzz_ldadd)
+
+if DAEMON
+check_PROGRAMS += tests/fuzz/corpus_state
+tests_fuzz_corpus_state_SOURCES = tests/fuzz/fuzz_state.c $(fuzz_sources)
+tests_fuzz_corpus_state_LDADD = libdaemon.a $(fuzz_ldadd)
+endif
 
 EXTRA_DIST += tests/coverage tests/fuzz/build tests/fuzz/corpus \
 	tests/corpus/cases.py tests/corpus/corpus.py tests/corpus/vhdxlib.py
