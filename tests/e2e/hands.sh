@@ -195,12 +195,16 @@ set_uuid() {
     tune2fs -U "$1" "$disk" >/dev/null || fail "cannot set the UUID"
 }
 
-note "a device that goes away and comes back"
-given_back
+note "a device that goes away and comes back, perhaps under another name"
+stop_serving
+ln -s "$disk" "$SCRATCH/partition"
+serve "$SCRATCH/partition" "$export_dir"
 losetup --detach "$disk"
 wait_until "$DEADLINE" loop_gone "$disk" "$disk_id"
-cannot_open "$disk"
-losetup "$disk" "$disk_file"
+cannot_open "$disk" # nobody's, or another test's by now
+new_loop "$disk_file"
+disk=$LOOP
+ln -sfn "$disk" "$SCRATCH/partition"
 can_open || fail "cannot open it after it came back"
 
 note "another size between two claims"

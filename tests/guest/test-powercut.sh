@@ -10,7 +10,7 @@
 #             some are left out, some torn at a sector
 #   two logs  each disk has its own, so a flush of one does not stand in for a missing flush of the other; cuts at the
 #             marks set in both
-# test: timeout=600
+# test: timeout=600 quick=no
 . "$(dirname "$0")/../e2e/lib.sh"
 need qemu-img dmsetup
 STORM=$BUILD/tests/tools/storm
