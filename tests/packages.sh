@@ -1,18 +1,23 @@
 # shellcheck shell=bash disable=SC2034 # the lists are for those who read this in
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What a build, the demonstration and the tests need, by the names of Debian 12 and later; for quickstart and tests/run.
+# "A|B": A where the release has it, else B.
 
 packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config uuid-dev libjson-c-dev libfuse3-dev
     libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev ntfs-3g-dev)
 packages_run=(fuse3 e2fsprogs mount util-linux)
 packages_demo=(qemu-utils libvhdi-utils)
-packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils 7zip shellcheck ntfs-3g xfsprogs lvm2 fdisk gdisk attr python3 jq file xz-utils bzip2
+packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g xfsprogs lvm2 fdisk gdisk attr python3 jq file xz-utils bzip2
     fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
 
 # packages_missing NAME...: prints those which are not installed.
 packages_missing() {
     local name
     for name; do
+        if [[ $name == *'|'* && $(apt-cache policy "${name%|*}" 2>/dev/null) != *'Candidate: '[0-9]* ]]; then
+            name=${name#*|}
+        fi
+        name=${name%|*}
         [[ $(dpkg-query -Wf '${db:Status-Status}' "$name" 2>/dev/null) == installed ]] || echo "$name"
     done
 }
@@ -30,6 +35,7 @@ packages_ensure() {
     echo "Installing ${missing[*]}"
     log=$(mktemp)
     packages_apt update >"$log" 2>&1 || true # one broken source must not stop the others
+    mapfile -t missing < <(packages_missing "$@") # now that it is known which there are
     if packages_apt install --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
         rm -f "$log"
         return 0

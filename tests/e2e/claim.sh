@@ -37,12 +37,12 @@ for _ in 1 2; do
     exec 8<>"$VHDX"
 
     note "open: Linux does not mount"
-    expect_fail 32 'already mounted|busy' mount "$disk" "$mnt"
+    expect_fail 32 "already mounted|busy|can't open blockdev" mount "$disk" "$mnt"
     expect_fail any 'in use|busy' wipefs --all --no-act "$disk"
     note "one of two closed: still not"
     exec 7<&-
     cat "$VHDX" >/dev/null # a third comes and goes
-    expect_fail 32 'already mounted|busy' mount "$disk" "$mnt"
+    expect_fail 32 "already mounted|busy|can't open blockdev" mount "$disk" "$mnt"
     exec 8<&-
     note "the last closed: it does"
     wait_until 10 mounts || fail "the VHDX is closed, and the device still held"
@@ -62,9 +62,9 @@ stop_serving
 
 note "claim=mount: held although not open"
 serve -o claim=mount "$disk" "$export_dir"
-expect_fail 32 'already mounted|busy' mount "$disk" "$mnt"
+expect_fail 32 "already mounted|busy|can't open blockdev" mount "$disk" "$mnt"
 cat "$VHDX" >/dev/null
-expect_fail 32 'already mounted|busy' mount "$disk" "$mnt"
+expect_fail 32 "already mounted|busy|can't open blockdev" mount "$disk" "$mnt"
 stop_serving
 mounts || fail "the daemon is gone, and the device still held"
 umount "$mnt"
