@@ -7,9 +7,9 @@
 need stress-ng
 
 seconds=$([[ ${QUICK-}${SANITIZED-} ]] && echo 4 || echo 45)
-new_ext4 768M
+new_ext4 1536M
 device=$LOOP
-vhdx_geometry $((768 * MiB)) "$MiB"
+vhdx_geometry $((1536 * MiB)) "$MiB"
 new_dir export
 serve "$device" "$DIR"
 new_loop "$VHDX" --offset "$P" --direct-io=on
@@ -26,6 +26,8 @@ timeout $((seconds + 120)) stress-ng --temp-path "$DIR/stress" --verify --timeou
     --sync-file 1 --sync-file-bytes 16M --rename 1 --dentry 1 --aiol 1 --readahead 1 --readahead-bytes 16M \
     >"$SCRATCH/stress" 2>&1 &
 load=$!
+end_load() { kill "$load" 2>/dev/null && wait "$load" || true; }
+defer end_load
 for ((i = 0; i < 8; i++)); do
     head -c 3M /dev/urandom >"$DIR/kept/file.$i"
     fstrim "$DIR"

@@ -38,13 +38,15 @@ check_ranges() { # DEVICE
     same_bytes "$1" "$SCRATCH/copy"
     fsck_clean "$1"
 }
-new_ext4 64M
+# A file system in front, and room behind it that is nobody's.
+new_disk 64M
 disk=$LOOP
 image=$IMAGE
+mke2fs -q -F -t ext4 -E nodiscard "$disk" 7M
 check_ranges "$disk"
 check_ranges "$disk" nodiscard
 truncate -s 64M "$SCRATCH/plain.img"
-mke2fs -q -F -t ext4 -b 4096 "$SCRATCH/plain.img"
+mke2fs -q -F -t ext4 "$SCRATCH/plain.img" 7M
 check_ranges "$SCRATCH/plain.img"
 
 note "a punch gives the space back, nodiscard keeps it"
@@ -62,6 +64,7 @@ stop_serving
 [[ $(allocated) -lt $((full - 60000)) ]] || fail "a punch gave nothing back"
 
 note "an ext4 in the file, mounted with discard: its trims arrive"
+mke2fs -q -F -t ext4 "$disk"
 serve "$disk" "$export_dir"
 inner=$(losetup --find --show --direct-io=on --offset $P --sizelimit $((64 * MiB)) "$VHDX")
 defer losetup_detached "$inner"

@@ -93,9 +93,9 @@ expect_fail 1 "neither a regular file nor a block device" "$VHDXGEN" create -q -
 [[ -z $(find . -name '*.part-*') ]] || fail "left behind: $(ls -- *.part-*)"
 
 note "interrupted"
-truncate -s 20G sparse
+truncate -s 2G sparse
 shred -n 1 -s 300M sparse 2>/dev/null || head -c 300M /dev/urandom | dd of=sparse conv=notrunc status=none
-"$VHDXGEN" create -q --from sparse --size 21G interrupted.vhdx 2>interrupted.log &
+"$VHDXGEN" create -q --from sparse --size 3G interrupted.vhdx 2>interrupted.log &
 pid=$!
 part_exists() { compgen -G 'interrupted.vhdx.part-*' >/dev/null || [[ -e interrupted.vhdx ]]; }
 wait_until 30 part_exists
