@@ -110,6 +110,7 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
                      mountpoint);
     if (!err) {
         err = serve_mounted(se, export, &daemon, failure);
+        mountpoint_leave(mountpoint, fuse_session_fd(se));
         fuse_session_unmount(se);
         daemon_end(&daemon);
     }

@@ -2,12 +2,16 @@
 #include "fuse/mountpoint.h"
 
 #include "common/cleanup.h"
+#include "fuse/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Whether the directory has no entry but "." and ".."; -errno when it cannot be read. */
 static int is_empty(const char *path)
@@ -70,4 +74,28 @@ int mountpoint_check_fuse(struct failure *failure)
                       "/dev/fuse: %s; the kernel has no FUSE here (try 'modprobe fuse')",
                       strerror(errno));
     return failed(failure, EXIT_IO_ERROR, -errno, "/dev/fuse: %s; run as root", strerror(errno));
+}
+
+/* The kernel reports an error on the descriptor of a session that is not mounted any more. */
+static bool is_mounted(int fuse_fd)
+{
+    struct pollfd state = {.fd = fuse_fd};
+
+    return poll(&state, 1, 0) < 1 || !(state.revents & (POLLERR | POLLNVAL));
+}
+
+void mountpoint_leave(const char *path, int fuse_fd)
+{
+    int broken[2];
+
+    if (geteuid() != 0 || !is_mounted(fuse_fd))
+        return;
+    if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+        log_warning("%s: cannot unmount it: %s; 'umount %s' does", path, strerror(errno), path);
+    /* A pipe that nobody reads reports an error, too: libfuse looks for that. */
+    if (pipe2(broken, O_CLOEXEC) < 0)
+        return;
+    close(broken[0]);
+    dup3(broken[1], fuse_fd, O_CLOEXEC);
+    close(broken[1]);
 }

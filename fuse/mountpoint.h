@@ -16,4 +16,11 @@ int mountpoint_check(const char *path, char **real, bool *is_file, struct failur
 /* Checks that the kernel lets us mount: /dev/fuse is there and may be opened. 0 or -errno. */
 int mountpoint_check_fuse(struct failure *failure);
 
+/*
+ * As root: unmounts the session with the descriptor FUSE_FD from PATH, if it is mounted still, and
+ * makes libfuse believe that somebody else did. It would run umount(8), which the system call filter
+ * refuses, or unmount what has been mounted on PATH since. Clients that are left get ENOTCONN.
+ */
+void mountpoint_leave(const char *path, int fuse_fd);
+
 #endif
