@@ -269,8 +269,11 @@ static int backing_flush(struct disk *disk)
 
     if (!err && fdatasync(b->fd) < 0)
         err = -errno;
-    /* The kernel forgets the pages it could not write: a later flush would lie. */
-    if (err && b->align == 1)
+    /*
+     * The kernel forgets pages it could not write, and a disk what was in its cache, and both
+     * say so once: a later flush that succeeds would lie about what was written before.
+     */
+    if (err)
         atomic_store(&b->lost, err);
     return err;
 }

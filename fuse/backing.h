@@ -25,7 +25,7 @@ struct backing {
     uint32_t align; /* of offset and length for direct I/O, in bytes; 1 when buffered */
     bool is_block;
     bool no_discard;
-    atomic_int lost;           /* buffered: the error of a failed flush, which cannot be undone */
+    atomic_int lost;           /* the error of a failed flush, which cannot be undone */
     atomic_bool no_punch;      /* the device said that it cannot */
     atomic_bool no_zero_range; /* likewise */
     pthread_rwlock_t edges;    /* held for writing while an unaligned edge is modified */

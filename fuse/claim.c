@@ -22,6 +22,14 @@ struct opened {
     struct stat st;
 };
 
+static bool same_object(const struct stat *a, const struct stat *b)
+{
+    if ((a->st_mode & S_IFMT) != (b->st_mode & S_IFMT))
+        return false;
+    return S_ISBLK(a->st_mode) ? a->st_rdev == b->st_rdev
+                               : a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 static int busy(const char *path, const struct stat *st, struct failure *failure)
 {
     char who[512] = "locked by another program";
@@ -31,17 +39,20 @@ static int busy(const char *path, const struct stat *st, struct failure *failure
     return failed(failure, EXIT_UNSAFE, -EBUSY, "%s is %s; free it first", path, who);
 }
 
-/* O_DIRECT where the file system knows it. */
+/*
+ * The name may lead elsewhere than it did when it was resolved, so O_EXCL, which regular files
+ * ignore, is given before it is known what is there; and what is open must be what was found.
+ * O_DIRECT where the file system knows it.
+ */
 static int open_object(const char *path, bool read_only, struct opened *opened,
                        struct failure *failure)
 {
-    int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
+    int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_EXCL;
+    struct stat found;
 
-    if (stat(path, &opened->st) < 0)
+    if (stat(path, &found) < 0)
         return failed(failure, EXIT_USAGE, -errno, "%s: %s", path, strerror(errno));
-    if (S_ISBLK(opened->st.st_mode))
-        flags |= O_EXCL;
-    else if (!S_ISREG(opened->st.st_mode))
+    if (!S_ISBLK(found.st_mode) && !S_ISREG(found.st_mode))
         return failed(failure, EXIT_USAGE, -ENOTBLK,
                       "%s: neither a block device nor a regular file", path);
     opened->direct = true;
@@ -51,13 +62,15 @@ static int open_object(const char *path, bool read_only, struct opened *opened,
         opened->fd = open(path, flags);
     }
     if (opened->fd < 0 && errno == EBUSY)
-        return busy(path, &opened->st, failure);
+        return busy(path, &found, failure);
     if (opened->fd < 0)
         return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot open it: %s%s", path,
                       strerror(errno), errno == EACCES ? "; run as root" : "");
-    /* The name may have been given to something else since stat(). */
     if (fstat(opened->fd, &opened->st) < 0)
         return failed(failure, EXIT_IO_ERROR, -errno, "%s: %s", path, strerror(errno));
+    if (!same_object(&opened->st, &found))
+        return failed(failure, EXIT_UNSAFE, -ESTALE, "%s: it was replaced meanwhile; try again",
+                      path);
     return 0;
 }
 
@@ -113,6 +126,11 @@ static int compare(const struct facts *now, const struct facts *then, struct fai
                       "%s is not the partition it was: its UUID was %s and is %s; "
                       "start vhdxfs again to serve the new one",
                       now->path, facts_identity(then), facts_identity(now));
+    if (now->is_block != then->is_block)
+        return failed(failure, EXIT_UNSAFE, -ESTALE,
+                      "%s was %s and is %s now; start vhdxfs again to serve that", now->path,
+                      then->is_block ? "a block device" : "an image file",
+                      now->is_block ? "a block device" : "an image file");
     if (now->size != then->size || now->logical_sector != then->logical_sector)
         return failed(failure, EXIT_UNSAFE, -ESTALE,
                       "%s has changed its size from %" PRIu64 " to %" PRIu64
@@ -121,7 +139,7 @@ static int compare(const struct facts *now, const struct facts *then, struct fai
     return 0;
 }
 
-static int judge(const struct facts *facts, const struct safety_policy *policy,
+static int judge(int fd, const struct facts *facts, const struct safety_policy *policy,
                  struct failure *failure)
 {
     struct verdict verdict;
@@ -134,7 +152,7 @@ static int judge(const struct facts *facts, const struct safety_policy *policy,
     }
     for (unsigned i = 0; i < verdict.warning_count; i++)
         log_warning("%s: %s", facts->path, verdict.warnings[i]);
-    return facts->mmp_active ? probe_mmp(facts->path, failure) : 0;
+    return facts->mmp_active ? probe_mmp(fd, facts->path, failure) : 0;
 }
 
 /* The unit of direct I/O in bytes, or 0 where it has to be buffered. */
@@ -184,11 +202,11 @@ static int examine(struct claim *claim, const char *path, struct opened *opened,
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot flush its cache: %s", path,
                       strerror(-err));
-    err = probe(path, &claim->facts, failure);
+    err = probe_opened(opened->fd, path, &claim->facts, failure);
     if (!err && expected)
         err = compare(&claim->facts, expected, failure);
     if (!err)
-        err = judge(&claim->facts, policy, failure);
+        err = judge(opened->fd, &claim->facts, policy, failure);
     return err ? err : start_backing(claim, opened, failure);
 }
 

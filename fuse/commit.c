@@ -16,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define cleanup_store_dir __attribute__((cleanup(store_dir_close)))
 
 /* A commit on its way. Zero or NULL is what is not open. */
 struct commit {

@@ -61,7 +61,7 @@ int daemon_start(struct daemon *d, bool background, const char *pidfile)
 }
 
 /* Under another name first: whoever finds the file finds a number in it. */
-static void write_pidfile(const char *path)
+static bool write_pidfile(const char *path)
 {
     char fresh[PATH_MAX], text[32];
     cleanup_fd int fd = -1;
@@ -69,12 +69,14 @@ static void write_pidfile(const char *path)
 
     if ((size_t)snprintf(fresh, sizeof(fresh), "%s.new", path) >= sizeof(fresh)) {
         log_error("%s: the name is too long", path);
-        return;
+        return false;
     }
     unlink(fresh);
     fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0 || pwrite_full(fd, text, (size_t)n, 0) < 0 || rename(fresh, path) < 0)
-        log_error("%s: cannot write the process id: %s", path, strerror(errno));
+    if (fd >= 0 && pwrite_full(fd, text, (size_t)n, 0) == 0 && rename(fresh, path) == 0)
+        return true;
+    log_error("%s: cannot write the process id: %s", path, strerror(errno));
+    return false;
 }
 
 /* sd_notify(3)'s protocol: one datagram to the socket that systemd names. */
@@ -110,7 +112,7 @@ void daemon_ready(void *arg)
     struct daemon *d = arg;
 
     if (d->pidfile)
-        write_pidfile(d->pidfile);
+        d->pidfile_written = write_pidfile(d->pidfile);
     if (d->background) {
         log_to_syslog();
         leave_terminal();
@@ -123,6 +125,6 @@ void daemon_ready(void *arg)
 
 void daemon_end(const struct daemon *d)
 {
-    if (d->pidfile)
+    if (d->pidfile_written)
         unlink(d->pidfile);
 }

@@ -14,6 +14,7 @@ struct daemon {
     bool background;
     int ready_fd;        /* the write end of the pipe to the waiting parent, or -1 */
     const char *pidfile; /* or NULL */
+    bool pidfile_written;
 };
 
 /*
@@ -26,7 +27,7 @@ int daemon_start(struct daemon *daemon, bool background, const char *pidfile);
 /* Writes the pid file, tells systemd and the parent, and leaves the terminal. */
 void daemon_ready(void *daemon);
 
-/* Removes the pid file. */
+/* Removes the pid file, if it is ours. */
 void daemon_end(const struct daemon *daemon);
 
 #endif

@@ -84,7 +84,9 @@ static void unescape(char *text)
     for (; *text; text++) {
         unsigned value;
 
-        if (*text == '\\' && sscanf(text + 1, "%3o", &value) == 1) {
+        /* Always three digits, unless the text was cut off in front of one. */
+        if (*text == '\\' && strspn(text + 1, "01234567") >= 3 &&
+            sscanf(text + 1, "%3o", &value) == 1) {
             *out++ = (char)value;
             text += 3;
         } else {

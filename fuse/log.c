@@ -28,6 +28,10 @@ void log_message(int priority, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
+    /* Names come from clients: they must not make lines of their own. */
+    for (char *p = line; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = '?';
     if (syslogging)
         syslog(priority, "%s", line);
     else

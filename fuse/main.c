@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "common/cleanup.h"
+#include "common/units.h"
 #include "fuse/commit.h"
 #include "fuse/daemon.h"
 #include "fuse/log.h"
@@ -11,9 +12,12 @@
 #include "fuse/privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Threads that serve requests, at the most. They start when they are needed. */
 #define MAX_THREADS 16
@@ -132,6 +136,19 @@ static int open_beside(struct exported *e, struct failure *failure)
     return err;
 }
 
+/* What the daemon itself would have to ask itself for. */
+static int refuse_inside(const struct options *o, const char *mountpoint, struct failure *failure)
+{
+    const char *const paths[] = {o->source, o->state, o->cow, o->pidfile};
+
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        if (paths[i] && mountpoint_covers(mountpoint, paths[i]))
+            return failed(failure, EXIT_USAGE, -ELOOP,
+                          "%s lies in the mount point %s, which would hide it; mount elsewhere",
+                          paths[i], mountpoint);
+    return 0;
+}
+
 static int serve(const struct options *options, struct failure *failure)
 {
     cleanup_free char *mountpoint = NULL;
@@ -142,10 +159,15 @@ static int serve(const struct options *options, struct failure *failure)
     if (!err)
         err = mountpoint_check_fuse(failure);
     if (!err)
-        err = session_start(&session, options, failure);
+        err = refuse_inside(options, mountpoint, failure);
+    if (!err)
+        err = session_prepare(&session, options, failure);
     if (err)
         return err;
     err = open_beside(&export, failure);
+    /* The state is made, or set aside, when nothing else can refuse the start. */
+    if (!err)
+        err = session_start(&session, failure);
     if (!err)
         err = mount_and_serve(&export, mountpoint, failure);
     side_close(export.side);
@@ -157,6 +179,18 @@ static int serve(const struct options *options, struct failure *failure)
     return err;
 }
 
+/* A device that is opened as standard error would get the messages. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct failure failure = {.code = EXIT_IO_ERROR, .text = "out of memory"};
@@ -164,6 +198,8 @@ int main(int argc, char **argv)
     int err;
 
     umask(077);
+    fill_standard_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* a write over the limit then fails with EFBIG */
     fuse_set_log_func(forward_fuse_log);
     err = options_parse(&options, argc, argv, &failure);
     if (!err && options.action == ACTION_HELP)

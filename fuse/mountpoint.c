@@ -76,6 +76,32 @@ int mountpoint_check_fuse(struct failure *failure)
     return failed(failure, EXIT_IO_ERROR, -errno, "/dev/fuse: %s; run as root", strerror(errno));
 }
 
+bool mountpoint_covers(const char *real, const char *path)
+{
+    cleanup_free char *rest = strdup(path);
+    struct stat mount, st;
+
+    if (!rest || stat(real, &mount) < 0)
+        return false;
+    /* Upwards, until the mount point or the root is met; what is not there yet lies where its directory does. */
+    while (*rest) {
+        cleanup_free char *there = realpath(rest, NULL);
+        char *slash;
+
+        if (there && strcmp(there, rest) != 0) {
+            free(rest);
+            rest = steal_pointer(&there);
+        }
+        if (stat(rest, &st) == 0 && st.st_dev == mount.st_dev && st.st_ino == mount.st_ino)
+            return true;
+        slash = strrchr(rest, '/');
+        if (!slash)
+            return false;
+        *slash = '\0';
+    }
+    return false;
+}
+
 /* The kernel reports an error on the descriptor of a session that is not mounted any more. */
 static bool is_mounted(int fuse_fd)
 {

@@ -17,6 +17,12 @@ int mountpoint_check(const char *path, char **real, bool *is_file, struct failur
 int mountpoint_check_fuse(struct failure *failure);
 
 /*
+ * Whether PATH, or the part of it that is there, is the mount point REAL or lies in it. Two names
+ * of one file count as one.
+ */
+bool mountpoint_covers(const char *real, const char *path);
+
+/*
  * As root: unmounts the session with the descriptor FUSE_FD from PATH, if it is mounted still, and
  * makes libfuse believe that somebody else did. It would run umount(8), which the system call filter
  * refuses, or unmount what has been mounted on PATH since. Clients that are left get ENOTCONN.

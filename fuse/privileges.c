@@ -30,7 +30,8 @@ static int keep_capabilities(void)
     for (cap_value_t c = 0; c <= CAP_LAST_CAP; c++) {
         bool keep = c == kept[0] || c == kept[1];
 
-        if (!keep && cap_get_bound(c) == 1 && cap_drop_bound(c) < 0)
+        /* Without CAP_SETPCAP the bound stays; with no_new_privs nothing can be gained from it. */
+        if (!keep && cap_get_bound(c) == 1 && cap_drop_bound(c) < 0 && errno != EPERM)
             err = -errno;
     }
     if (!err && (cap_set_flag(caps, CAP_PERMITTED, ARRAY_SIZE(kept), kept, CAP_SET) < 0 ||
@@ -80,6 +81,10 @@ static const char *const refused[] = {
     "clock_settime",
     "sethostname",
     "setdomainname",
+    "clock_adjtime",
+    "adjtimex",
+    "mount_setattr",
+    "pidfd_getfd",
     "iopl",
     "ioperm",
 };

@@ -21,7 +21,6 @@ static int probe_block(int fd, const struct stat *st, struct facts *facts)
     unsigned physical;
 
     facts->is_block = true;
-    facts->device = st->st_rdev;
     if (ioctl(fd, BLKGETSIZE64, &facts->size) < 0 || ioctl(fd, BLKSSZGET, &logical) < 0 ||
         ioctl(fd, BLKPBSZGET, &physical) < 0 || ioctl(fd, BLKROGET, &read_only) < 0)
         return -errno;
@@ -45,6 +44,7 @@ static void copy_value(blkid_probe pr, const char *name, char *to, size_t size)
 static int probe_content(int fd, struct facts *facts)
 {
     blkid_probe pr = blkid_new_probe();
+    blkid_partlist partitions;
     int found;
 
     if (!pr)
@@ -66,6 +66,9 @@ static int probe_content(int fd, struct facts *facts)
     copy_value(pr, "UUID", facts->uuid, sizeof(facts->uuid));
     copy_value(pr, "PTTYPE", facts->partition_table, sizeof(facts->partition_table));
     copy_value(pr, "PART_ENTRY_UUID", facts->part_uuid, sizeof(facts->part_uuid));
+    /* Last: it probes anew. */
+    if (*facts->partition_table && (partitions = blkid_probe_get_partitions(pr)))
+        facts->partitions = blkid_partlist_numof_partitions(partitions);
     blkid_free_probe(pr);
     if (found >= 0 || found == -2)
         return 0;
@@ -82,15 +85,18 @@ static ext2_filsys open_ext(const char *path)
     return ext2fs_open(path, flags, 0, 0, unix_io_manager, &fs) == 0 ? fs : NULL;
 }
 
-/* The sequence number in the MMP block, or 0 when it cannot be read. */
-static uint32_t mmp_sequence(ext2_filsys fs)
+/* What /proc calls FD: the same object again, whatever has become of its name. */
+static void proc_path(char path[64], int fd)
 {
-    struct mmp_struct *mmp;
+    snprintf(path, 64, "/proc/self/fd/%d", fd);
+}
 
+/* The MMP block as it is now, or NULL when it cannot be read or is none. */
+static const struct mmp_struct *read_mmp(ext2_filsys fs)
+{
     if (ext2fs_mmp_read(fs, fs->super->s_mmp_block, NULL) != 0)
-        return 0;
-    mmp = fs->mmp_cmp;
-    return mmp->mmp_seq;
+        return NULL;
+    return fs->mmp_cmp;
 }
 
 static void probe_ext(const char *path, struct facts *facts)
@@ -104,15 +110,19 @@ static void probe_ext(const char *path, struct facts *facts)
     facts->has_errors = fs->super->s_state & EXT2_ERROR_FS;
     facts->uses_mmp = ext2fs_has_feature_mmp(fs->super);
     if (facts->uses_mmp) {
-        facts->mmp_interval = fs->super->s_mmp_update_interval;
-        facts->mmp_active = mmp_sequence(fs) != EXT4_MMP_SEQ_CLEAN;
+        const struct mmp_struct *mmp = read_mmp(fs);
+
+        facts->mmp_active = !mmp || mmp->mmp_seq != EXT4_MMP_SEQ_CLEAN;
     }
     ext2fs_close_free(&fs);
 }
 
-int probe(const char *path, struct facts *facts, struct failure *failure)
+/* Opens ACCESS to look at what messages call PATH. */
+static int probe_through(const char *access, const char *path, struct facts *facts,
+                         struct failure *failure)
 {
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    cleanup_fd int fd = open(access, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char same[64];
     struct stat st;
     int err;
 
@@ -132,9 +142,23 @@ int probe(const char *path, struct facts *facts, struct failure *failure)
         err = probe_content(fd, facts);
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", path, strerror(-err));
+    proc_path(same, fd);
     if (!strncmp(facts->type, "ext", 3))
-        probe_ext(path, facts);
+        probe_ext(same, facts);
     return 0;
+}
+
+int probe(const char *path, struct facts *facts, struct failure *failure)
+{
+    return probe_through(path, path, facts, failure);
+}
+
+int probe_opened(int fd, const char *path, struct facts *facts, struct failure *failure)
+{
+    char access[64];
+
+    proc_path(access, fd);
+    return probe_through(access, path, facts, failure);
 }
 
 const char *facts_identity(const struct facts *facts)
@@ -142,26 +166,62 @@ const char *facts_identity(const struct facts *facts)
     return *facts->uuid ? facts->uuid : facts->part_uuid;
 }
 
-int probe_mmp(const char *path, struct failure *failure)
+/*
+ * Seconds to wait for a change of the mark, as ext4 does: twice the interval and one more, where
+ * the interval is what the superblock says, at least 5, or what the host that writes it says.
+ */
+static unsigned mmp_patience(ext2_filsys fs, const struct mmp_struct *mmp)
 {
-    ext2_filsys fs = open_ext(path);
-    uint32_t before, after;
+    unsigned interval = fs->super->s_mmp_update_interval;
+
+    if (interval < EXT4_MMP_MIN_CHECK_INTERVAL)
+        interval = EXT4_MMP_MIN_CHECK_INTERVAL;
+    if (interval < mmp->mmp_check_interval)
+        interval = mmp->mmp_check_interval;
+    return 2 * interval + 1 < interval + 60 ? 2 * interval + 1 : interval + 60;
+}
+
+static int refuse_mmp(const char *path, const char *what, struct failure *failure)
+{
+    return failed(failure, EXIT_UNSAFE, -EBUSY,
+                  "%s: its multi-mount protection says that %s; wait until it is free, or if you are "
+                  "sure: tune2fs -f -E clear_mmp %s",
+                  path, what, path);
+}
+
+static int watch_mmp(ext2_filsys fs, const char *path, struct failure *failure)
+{
+    const struct mmp_struct *mmp = read_mmp(fs);
+    uint32_t before = mmp ? mmp->mmp_seq : 0;
     struct timespec wait;
 
-    if (!fs)
+    if (mmp && before == EXT4_MMP_SEQ_CLEAN)
         return 0;
-    before = mmp_sequence(fs);
-    wait = (struct timespec){.tv_sec = 2 * fs->super->s_mmp_update_interval + 1};
-    while (before != EXT4_MMP_SEQ_CLEAN && nanosleep(&wait, &wait) < 0 && errno == EINTR)
+    if (mmp && before > EXT4_MMP_SEQ_MAX)
+        return refuse_mmp(path, "e2fsck or another program is at work on it", failure);
+    wait = (struct timespec){.tv_sec = mmp ? mmp_patience(fs, mmp) : 0};
+    while (mmp && nanosleep(&wait, &wait) < 0 && errno == EINTR)
         ;
-    after = before == EXT4_MMP_SEQ_CLEAN ? before : mmp_sequence(fs);
+    mmp = mmp ? read_mmp(fs) : NULL;
+    if (!mmp)
+        return failed(failure, EXIT_UNSAFE, -EUCLEAN,
+                      "%s: its multi-mount protection cannot be read, so it may be in use on "
+                      "another host; run 'e2fsck -f %s'",
+                      path, path);
+    return mmp->mmp_seq == before ? 0 : refuse_mmp(path, "another host uses it", failure);
+}
+
+int probe_mmp(int fd, const char *path, struct failure *failure)
+{
+    char same[64];
+    ext2_filsys fs;
+    int err;
+
+    proc_path(same, fd);
+    fs = open_ext(same);
+    if (!fs)
+        return failed(failure, EXIT_IO_ERROR, -EIO, "%s: cannot read its superblock again", path);
+    err = watch_mmp(fs, path, failure);
     ext2fs_close_free(&fs);
-    if (before == after && after != EXT4_MMP_SEQ_FSCK)
-        return 0;
-    return failed(
-        failure, EXIT_UNSAFE, -EBUSY,
-        "%s: its multi-mount protection says that %s; wait until it is free, or if you are "
-        "sure: tune2fs -f -E clear_mmp %s",
-        path, after == EXT4_MMP_SEQ_FSCK ? "e2fsck is running on it" : "another host uses it",
-        path);
+    return err;
 }

@@ -13,7 +13,6 @@
 struct facts {
     char path[PATH_MAX];
     bool is_block; /* else a regular file */
-    dev_t device;  /* of a block device */
     bool write_protected;
     uint64_t size;            /* bytes */
     uint32_t logical_sector;  /* bytes; 512 for files */
@@ -25,15 +24,15 @@ struct facts {
     char usage[16]; /* "filesystem", "raid", "crypto", "other" */
     char uuid[64];
     char part_uuid[64];
-    char partition_table[16]; /* "gpt", "dos": a whole disk */
+    char partition_table[16]; /* "gpt", "dos": a whole disk, or only a boot loader's first sector */
+    int partitions;           /* how many are in it */
 
     /* Of an ext2, ext3 or ext4. */
     bool is_ext;
     bool needs_recovery; /* its journal has not been replayed (or it is mounted now) */
     bool has_errors;
-    bool uses_mmp;         /* multi-mount protection is on */
-    bool mmp_active;       /* and somebody's mark is in it */
-    uint16_t mmp_interval; /* seconds */
+    bool uses_mmp;   /* multi-mount protection is on */
+    bool mmp_active; /* and somebody's mark is in it, or it cannot be read */
 
     char mounted_on[256]; /* a mount point, or "" */
 };
@@ -45,14 +44,17 @@ struct facts {
  */
 int probe(const char *path, struct facts *facts, struct failure *failure);
 
+/* The same of what the descriptor FD has open, whatever PATH, its name in messages, leads to by now. */
+int probe_opened(int fd, const char *path, struct facts *facts, struct failure *failure);
+
 /* What names this partition for good: its file system's UUID, or its PARTUUID, or "". */
 const char *facts_identity(const struct facts *facts);
 
 /*
- * For an ext4 with an active MMP mark: waits as long as the kernel would (ext4's
- * Documentation: twice the interval and a second) and returns -EBUSY if the mark
- * changed meanwhile, i.e. another host has it mounted; 0 if not.
+ * For an ext4 with an active MMP mark, open as FD: waits as long as the kernel would and returns
+ * -EBUSY if the mark changed meanwhile, i.e. another host has it mounted, or if e2fsck runs;
+ * -EUCLEAN when the mark cannot be read; 0 if it is a dead one.
  */
-int probe_mmp(const char *path, struct failure *failure);
+int probe_mmp(int fd, const char *path, struct failure *failure);
 
 #endif

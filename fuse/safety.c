@@ -27,6 +27,8 @@ static const struct {
     {"swsuspend", "", "a hibernated system's memory", "resume and shut that system down first"},
     {"LVM2_member", "", "a member of an LVM volume group", "name a logical volume in it"},
     {"crypto_LUKS", "", "an encrypted container", "open it with cryptsetup and name the result"},
+    {"bcache", "", "a member of a bcache device", "name the bcache device"},
+    {"zfs_member", "", "a member of a ZFS pool", "name a volume in it"},
     {"jbd", "", "an external ext4 journal", "name the partition that holds your file system"},
     {"", "raid", "a member of a RAID or volume group", "name the assembled device"},
     {"", "crypto", "an encrypted container", "name the opened device"},
@@ -60,9 +62,9 @@ static int refuse_size(const struct facts *f, struct failure *failure)
 static int refuse_content(const struct facts *f, const struct safety_policy *policy,
                           struct failure *failure)
 {
-    if (f->ambiguous)
+    if (f->ambiguous || (*f->type && f->partitions > 0))
         return failed(failure, EXIT_UNSAFE, -EINVAL,
-                      "%s carries the signatures of more than one file system or volume; look at "
+                      "%s carries the signatures of more than one file system, volume or partition table; look at "
                       "them with 'wipefs %s' and remove the stale one",
                       f->path, f->path);
     if (*f->partition_table && !*f->type)

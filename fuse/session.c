@@ -277,7 +277,7 @@ static int take_at_start(struct session *s, struct failure *failure)
     return err ? err : session_open(s, failure);
 }
 
-int session_start(struct session *s, const struct options *options, struct failure *failure)
+int session_prepare(struct session *s, const struct options *options, struct failure *failure)
 {
     int err;
 
@@ -292,8 +292,15 @@ int session_start(struct session *s, const struct options *options, struct failu
         err = lay_out(s, failure);
     if (!err)
         err = commit_check(options, &s->facts, failure);
-    if (!err)
-        err = take_at_start(s, failure);
+    if (err)
+        extent_map_free(&s->map);
+    return err;
+}
+
+int session_start(struct session *s, struct failure *failure)
+{
+    int err = take_at_start(s, failure);
+
     if (err) {
         extent_map_free(&s->map);
         return err;

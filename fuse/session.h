@@ -40,11 +40,16 @@ struct session {
 };
 
 /*
- * Resolves and judges the source, computes the layout, and makes sure that the state is
- * usable (or makes it). With claim_at_mount it takes the device right away. OPTIONS must
- * outlive the session. Returns 0 or -errno with FAILURE filled.
+ * Resolves and judges the source and computes the layout; writes nothing. OPTIONS must outlive the
+ * session. Returns 0 or -errno with FAILURE filled.
  */
-int session_start(struct session *session, const struct options *options, struct failure *failure);
+int session_prepare(struct session *session, const struct options *options,
+                    struct failure *failure);
+/*
+ * Makes sure that the state is usable (or makes it). With claim_at_mount it takes the device
+ * right away. When it fails, the session is over.
+ */
+int session_start(struct session *session, struct failure *failure);
 /* Flushes and gives everything back. Returns 0, or -errno when the flush failed. */
 int session_stop(struct session *session);
 

@@ -101,7 +101,7 @@ static int scan_folder(struct side *s)
 int side_open(struct side **side, const char *directory, const char *identity, bool read_only,
               struct failure *failure)
 {
-    __attribute__((cleanup(store_dir_close))) struct store_dir dir = STORE_DIR_INIT;
+    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
     struct side *s = calloc(1, sizeof(*s));
     int err;
 

@@ -124,18 +124,18 @@ int source_resolve(const char *spec, char **path, struct failure *failure)
     char *name = NULL, *value = NULL;
     int err;
 
-    /* A path wins over a pattern: names may hold brackets. */
-    err = candidates_add(&c, spec);
-    if (!err)
-        return choose(&c, spec, path, failure);
-    if (err == -EACCES)
-        return failed(failure, EXIT_IO_ERROR, err, "%s: permission denied; run as root", spec);
-    if (blkid_parse_tag_string(spec, &name, &value) == 0 && is_tag(name))
+    if (blkid_parse_tag_string(spec, &name, &value) == 0 && is_tag(name)) {
         err = find_tag(&c, name, value);
-    else
-        err = find_pattern(&c, spec);
+    } else {
+        /* A path wins over a pattern: names may hold brackets. */
+        err = candidates_add(&c, spec);
+        if (err && err != -EACCES)
+            err = find_pattern(&c, spec);
+    }
     free(name);
     free(value);
+    if (err == -EACCES)
+        return failed(failure, EXIT_IO_ERROR, err, "%s: permission denied; run as root", spec);
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot search for it: %s", spec,
                       strerror(-err));

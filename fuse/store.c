@@ -379,7 +379,7 @@ int store_open(struct store **store, const char *directory, const char *identity
                const struct vhdx_layout *layout, unsigned flags, struct failure *failure)
 {
     struct store_binding wanted = store_binding_of(identity, layout);
-    __attribute__((cleanup(store_dir_close))) struct store_dir dir = STORE_DIR_INIT;
+    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
     struct store *s = calloc(1, sizeof(*s));
     int err;
 

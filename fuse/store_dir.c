@@ -44,6 +44,28 @@ static int check_directory(int fd, const char *path, struct failure *failure)
     return 0;
 }
 
+/*
+ * Whoever opens, makes or replaces a state does so alone; store_dir_close() lets go. That takes
+ * milliseconds; but where others may read the directory, they may lock it, too.
+ */
+static int lock_directory(int fd, const char *path, struct failure *failure)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+
+    for (int tries = 0; tries < 500; tries++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot lock it: %s", path,
+                          strerror(errno));
+        nanosleep(&pause, NULL);
+    }
+    return failed(failure, EXIT_UNSAFE, -EBUSY,
+                  "%s: some other program keeps it locked; end that, and let nobody else read it "
+                  "(chmod go-rx)",
+                  path);
+}
+
 void store_dir_select(struct store_dir *dir, const char *suffix)
 {
     snprintf(dir->name, sizeof(dir->name), "%s.%s", dir->identity, suffix);
@@ -71,10 +93,8 @@ int store_dir_enter(struct store_dir *dir, const char *directory, const char *id
                       directory, strerror(-err),
                       err == -ELOOP || err == -ENOTDIR ? " (links are not followed)" : "");
     err = check_directory(dir->fd, directory, failure);
-    /* Whoever opens, makes or replaces a state does so alone; store_dir_close() lets go. */
-    if (!err && !read_only && flock(dir->fd, LOCK_EX) < 0)
-        err = failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot lock it: %s", directory,
-                     strerror(errno));
+    if (!err && !read_only)
+        err = lock_directory(dir->fd, directory, failure);
     return err;
 }
 

@@ -29,6 +29,7 @@ struct store_dir {
 int store_dir_enter(struct store_dir *dir, const char *directory, const char *identity,
                     bool read_only, struct failure *failure);
 void store_dir_close(struct store_dir *dir);
+#define cleanup_store_dir __attribute__((cleanup(store_dir_close)))
 
 /* Goes on to another file of the same partition, SUFFIX instead of "state". */
 void store_dir_select(struct store_dir *dir, const char *suffix);

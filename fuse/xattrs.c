@@ -79,7 +79,7 @@ static int enter(const struct xattrs *x, struct store_dir *dir, struct failure *
 int xattrs_open(struct xattrs **xattrs, const char *directory, const char *identity, bool read_only,
                 struct failure *failure)
 {
-    __attribute__((cleanup(store_dir_close))) struct store_dir dir = STORE_DIR_INIT;
+    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
     struct xattrs *x = calloc(1, sizeof(*x));
     int err;
 
@@ -134,17 +134,35 @@ static int write_file(const struct store_dir *dir, const struct xattr_set *set)
 }
 
 /*
+ * Begins a change: the directory is ours until store_dir_close(), and the set is what the
+ * file says.
+ */
+static int begin_change(struct xattrs *x, struct store_dir *dir)
+{
+    struct failure failure = {0};
+    struct xattr_set now = {0};
+    int err = x->read_only ? -EROFS : enter(x, dir, &failure);
+
+    if (!err)
+        err = load(dir, &now, &failure);
+    if (err) {
+        log_error("%s: cannot change extended attributes: %s", x->directory,
+                  *failure.text ? failure.text : strerror(-err));
+        return err;
+    }
+    xattr_set_free(&x->set);
+    x->set = now;
+    return 0;
+}
+
+/*
  * Makes CHANGED the set, on disk first; on an error the old one stays. Takes over
  * the array, but not the values, which both may share.
  */
-static int replace(struct xattrs *x, struct xattr_set *changed)
+static int replace(struct xattrs *x, const struct store_dir *dir, struct xattr_set *changed)
 {
-    __attribute__((cleanup(store_dir_close))) struct store_dir dir = STORE_DIR_INIT;
-    struct failure failure = {0};
-    int err = x->read_only ? -EROFS : enter(x, &dir, &failure);
+    int err = write_file(dir, changed);
 
-    if (!err)
-        err = write_file(&dir, changed);
     if (err) {
         log_error("%s: cannot keep extended attributes: %s", x->directory, strerror(-err));
         free(changed->items);
@@ -199,11 +217,18 @@ int xattrs_set(struct xattrs *x, const char *object, const char *name, const voi
     struct xattr_set changed;
     struct xattr *old, *item;
     uint8_t *copy, *dropped;
+    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
     int err;
     LOCK_SCOPE(&x->lock);
 
-    old = find(x, object, name);
-    err = check_set(x, old, name, size, flags);
+    /* What could never be kept is refused without a look at the file. */
+    err = check_set(x, NULL, name, size, flags & ~XATTR_REPLACE);
+    if (err && err != -ENOSPC)
+        return err;
+    err = begin_change(x, &dir);
+    old = err ? NULL : find(x, object, name);
+    if (!err)
+        err = check_set(x, old, name, size, flags);
     if (!err)
         err = copy_set(x, &changed);
     if (err)
@@ -220,7 +245,7 @@ int xattrs_set(struct xattrs *x, const char *object, const char *name, const voi
     snprintf(item->name, sizeof(item->name), "%s", name);
     item->value = copy;
     item->size = (uint32_t)size;
-    err = replace(x, &changed);
+    err = replace(x, &dir, &changed);
     free(err ? copy : dropped);
     return err;
 }
@@ -266,19 +291,25 @@ int xattrs_remove(struct xattrs *x, const char *object, const char *name)
     struct xattr *item;
     uint8_t *dropped;
     size_t at;
+    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
     int err;
     LOCK_SCOPE(&x->lock);
 
+    if (!is_kept(name))
+        return -EOPNOTSUPP;
+    err = begin_change(x, &dir);
+    if (err)
+        return err;
     item = find(x, object, name);
     if (!item)
-        return is_kept(name) ? -ENODATA : -EOPNOTSUPP;
+        return -ENODATA;
     err = copy_set(x, &changed);
     if (err)
         return err;
     at = (size_t)(item - x->set.items);
     dropped = item->value;
     changed.items[at] = changed.items[--changed.count];
-    err = replace(x, &changed);
+    err = replace(x, &dir, &changed);
     if (!err)
         free(dropped);
     return err;
@@ -305,10 +336,13 @@ int xattrs_move(struct xattrs *x, const char *object, const char *to)
     uint8_t *dropped[XATTRS_COUNT_MAX];
     struct xattr_set changed;
     size_t count, moved = 0;
+    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
     int err;
     LOCK_SCOPE(&x->lock);
 
-    err = copy_set(x, &changed);
+    err = begin_change(x, &dir);
+    if (!err)
+        err = copy_set(x, &changed);
     if (err)
         return err;
     /* What had the new name before is replaced, and goes with all it had. */
@@ -322,7 +356,7 @@ int xattrs_move(struct xattrs *x, const char *object, const char *to)
         free(changed.items);
         return 0;
     }
-    err = replace(x, &changed);
+    err = replace(x, &dir, &changed);
     for (size_t i = 0; !err && i < count; i++)
         free(dropped[i]);
     return err;

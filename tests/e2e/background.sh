@@ -59,6 +59,19 @@ qemu-img check -q -f vhdx "$at/ext4.vhdx"
 umount "$at" || wait_until 10 umount "$at"
 ended
 
+note "started without standard descriptors: the partition is none of them"
+for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+    eval '"$VHDXFS" --pidfile="$pidfile" -o "claim=mount,state=$STATE" "$disk" "$at"' "$closed"
+    pid=$(cat "$pidfile")
+    defer kill_daemon "$pid"
+    head -c 4096 /dev/urandom >"$SCRATCH/data"
+    dd if="$SCRATCH/data" of="$at/ext4.vhdx" bs=4096 seek=$((40 * 256)) conv=notrunc,fsync status=none
+    same_bytes "$SCRATCH/data" "$disk" --ignore-initial=0:$((36 * MiB)) --bytes=4096
+    ! device_free "$disk" || fail "claim=mount, and the device is free"
+    umount "$at" || wait_until 10 umount "$at"
+    ended
+done
+
 note "stopped while the VHDX is open: what was written is on the partition"
 start
 exec 7<>"$at/ext4.vhdx"

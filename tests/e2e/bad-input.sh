@@ -111,8 +111,22 @@ refused $UNSAFE 'LVM' "$LOOP" "$at"
 new_disk 64M
 echo ',,L' | sfdisk -q --no-reread "$LOOP"
 refused $UNSAFE 'partition table' "$LOOP" "$at"
+new_ext4 64M
+echo ',,L' | sfdisk -q --no-reread --wipe never "$LOOP"
+refused $UNSAFE 'more than one file system.*wipefs' "$LOOP" "$at"
 new_disk 64M
 refused $INVALID 'UUID' "$LOOP" "$at"
+
+note "what the mount would hide"
+truncate -s 64M "$SCRATCH/self.img"
+mke2fs -q -F -t ext4 "$SCRATCH/self.img"
+refused $USAGE 'lies in the mount point' "$SCRATCH/self.img" "$SCRATCH/self.img"
+ln -s self.img "$SCRATCH/alias.img"
+refused $USAGE 'lies in the mount point' "$SCRATCH/alias.img" "$SCRATCH/self.img"
+refused $USAGE 'lies in the mount point' -o "state=$at" "$good" "$at"
+refused $USAGE 'lies in the mount point' -o "state=$at/below/it" "$good" "$at"
+refused $USAGE 'lies in the mount point' --pidfile="$at/pid" "$good" "$at"
+refused $USAGE 'lies in the mount point' -o "cow=$at/cow" "$good" "$at"
 
 note "an ext4 that should be looked after first"
 new_ext4 64M

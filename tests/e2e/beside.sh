@@ -83,6 +83,28 @@ serve "$disk" "$export_dir"
 check_kept
 stop_serving
 
+note "two instances that wait for the same partition: neither forgets what the other keeps"
+serve -o "state=$SCRATCH/two" "$disk" "$export_dir"
+first=$VHDX first_pid=$SERVE_PID
+new_dir export2
+serve -o "state=$SCRATCH/two" "$disk" "$DIR"
+setfattr -n user.a -v 1 "$first"
+setfattr -n user.b -v 2 "$VHDX"
+setfattr -n user.c -v 3 "$first"
+stop_serving
+kill "$first_pid"
+wait "$first_pid" || true
+serve -o "state=$SCRATCH/two" "$disk" "$export_dir"
+for name in a b c; do
+    getfattr -n user.$name "$VHDX" >/dev/null || fail "user.$name is gone"
+done
+touch "$export_dir/:"
+rm "$export_dir/:"
+getfattr -n user.a "$VHDX" >/dev/null || fail "a file named : takes the VHDX's attributes along"
+! mv "$VHDX" "$export_dir/"$'x\nvhdxfs: forged' 2>/dev/null || fail "renamed"
+! grep -q '^vhdxfs: forged' "$SERVE_LOG" || fail "a client makes lines of the log"
+stop_serving
+
 note "read-only: shown, not changed"
 serve -o ro "$disk" "$export_dir"
 check_kept

@@ -61,6 +61,22 @@ expect_fail 1 'device or resource busy' cat "$VHDX"
 expect_grep 'open refused: .*multi-mount protection.*another host' "$SERVE_LOG"
 kill_quietly "$marker"
 cat "$VHDX" >/dev/null
+wait_until 10 device_free "$mmp"
+note "a mark that cannot be read is no free one"
+printf 'none' | dd of="$mmp" bs=1 seek=$((block * 4096)) conv=notrunc,fsync status=none
+expect_fail 1 'input/output' cat "$VHDX"
+expect_grep 'open refused: .*multi-mount protection cannot be read' "$SERVE_LOG"
+stop_serving
+
+note "a source that leads to something of another kind at the next claim"
+twin=$SCRATCH/twin.img
+cat "$disk" >"$twin"
+ln -s "$twin" "$SCRATCH/partition"
+serve "$SCRATCH/partition" "$export_dir"
+cat "$VHDX" >/dev/null
+ln -sfn "$disk" "$SCRATCH/partition"
+expect_fail 1 'input/output' cat "$VHDX"
+expect_grep 'open refused: .*was an image file and is a block device now' "$SERVE_LOG"
 stop_serving
 
 note "a size that changed: made anew with a clean log, the identity stays"
@@ -125,6 +141,22 @@ expect_fail 2 'damaged.*--reset-state' "${vhdxfs[@]}" "$disk" "$export_dir"
 serve --reset-state "$disk" "$export_dir"
 qemu-img check -q -f vhdx "$VHDX"
 stop_serving
+
+note "a refused start makes no state"
+elsewhere=$SCRATCH/elsewhere.d
+mkdir -m 700 "$elsewhere"
+echo damaged >"$elsewhere/$(blkid -s UUID -o value "$disk").xattrs"
+expect_fail 2 'extended attributes' "$BUILD/fuse/vhdxfs" -f --pidfile="$SCRATCH/other.pid" -o "state=$elsewhere" "$disk" "$export_dir"
+expect_equal "what is there" "$(ls -A "$elsewhere")" "$(blkid -s UUID -o value "$disk").xattrs"
+
+note "a lock by somebody who may read the directory"
+chmod 755 "$elsewhere"
+rm "$elsewhere"/*
+flock --no-fork "$elsewhere" sleep 60 &
+locker=$!
+defer kill_quietly "$locker"
+expect_fail 2 'keeps it locked.*go-rx' "$BUILD/fuse/vhdxfs" -f -o "state=$elsewhere" "$disk" "$export_dir"
+kill_quietly "$locker"
 
 note "links are not followed"
 mv "$state" "$SCRATCH/elsewhere"

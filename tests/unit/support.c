@@ -301,3 +301,10 @@ struct vhdx_layout make_layout(uint64_t size, uint32_t block_size, uint32_t sect
     assert_int_equal(vhdx_layout_init(&layout, &params, NULL), 0);
     return layout;
 }
+
+int start_session(struct session *session, const struct options *options, struct failure *failure)
+{
+    int err = session_prepare(session, options, failure);
+
+    return err ? err : session_start(session, failure);
+}

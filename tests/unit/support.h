@@ -8,6 +8,7 @@
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
 
+#include "fuse/session.h"
 #include "vhdxgen/layout.h"
 
 #include <stdbool.h>
@@ -71,6 +72,9 @@ void loop_detach(struct loop *loop);
 const char *logged(void);
 unsigned logged_count(void);
 void log_forget(void);
+
+/* Both steps of a start. */
+int start_session(struct session *session, const struct options *options, struct failure *failure);
 
 struct vhdx_layout make_layout(uint64_t size, uint32_t block_size, uint32_t sector);
 

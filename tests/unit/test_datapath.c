@@ -348,7 +348,7 @@ static void test_last_close_flushes(void **state)
     make_ext4(image, DISK, UUID);
     snprintf(list, sizeof(list), "state=%s", dir);
     assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
-    assert_int_equal(session_start(&session, &options, &failure), 0);
+    assert_int_equal(start_session(&session, &options, &failure), 0);
     assert_int_equal(session_open(&session, &failure), 0);
     assert_int_equal(session_open(&session, &failure), 0);
     shadow_watch(state_file);

@@ -54,7 +54,7 @@ static void check(bool condition, const char *what)
 static void start(void)
 {
     struct failure failure;
-    int err = session_start(&session, &options, &failure);
+    int err = start_session(&session, &options, &failure);
 
     if (!err)
         err = session_open(&session, &failure);
@@ -139,7 +139,7 @@ static void put(const char *name, uint64_t offset, const void *data, size_t leng
         fflush(NULL);
         pid = fork();
         if (pid == 0) {
-            bool good = session_start(&session, &options, NULL) == 0 &&
+            bool good = start_session(&session, &options, NULL) == 0 &&
                         session_open(&session, NULL) == 0 &&
                         session_write(&session, data, length, offset, &done) == 0 &&
                         done == length && (!flush || session_flush(&session) == 0);

@@ -484,7 +484,7 @@ static void step(struct model *m, bool with_session)
 static void start(struct model *m)
 {
     struct failure failure = {0};
-    int err = session_start(&m->session, &m->options, &failure);
+    int err = start_session(&m->session, &m->options, &failure);
 
     if (!err)
         err = session_open(&m->session, &failure);

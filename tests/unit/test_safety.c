@@ -19,6 +19,7 @@ struct sample {
     int code;                     /* EXIT_FINE: may be served */
     const char *word;             /* in the refusal, or in a warning */
     unsigned warnings;
+    int partitions;
 };
 
 #define EXT4 .type = "ext4", .usage = "filesystem", .uuid = "u-u-i-d", .ext = true
@@ -57,6 +58,7 @@ static const struct sample samples[] = {
     {.table = "gpt", .code = EXIT_UNSAFE, .word = "partition table (gpt)"},
     {.table = "dos", .uuid = "u", .code = EXIT_UNSAFE, .word = "whole disk"},
     {EXT4, .table = "dos"}, /* a boot loader's sector before a file system */
+    {EXT4, .table = "dos", .partitions = 1, .code = EXIT_UNSAFE, .word = "wipefs"},
     {.code = EXIT_INVALID_IMAGE, .word = "mkfs.ext4"},
     {EXT4, .errors = true, .code = EXIT_UNSAFE, .word = "e2fsck -f " PATH},
     {EXT4, .errors = true, .code = EXIT_UNSAFE, .read_only = true},
@@ -90,6 +92,7 @@ static struct facts facts_of(const struct sample *s)
                       .physical_sector = 4096,
                       .ambiguous = s->ambiguous,
                       .is_ext = s->ext,
+                      .partitions = s->partitions,
                       .has_errors = s->errors,
                       .needs_recovery = s->recovery,
                       .write_protected = s->protected};

@@ -224,7 +224,7 @@ static void run(bool in_memory)
     snprintf(list, sizeof(list), "state=%s", state_dir);
     argv[3] = image;
     assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
-    if (session_start(&session, &options, &failure) < 0)
+    if (start_session(&session, &options, &failure) < 0)
         fail_msg("%s", failure.text);
     P = session.layout.payload_offset;
     assert_int_equal(session.layout.block_size, OWN);
