@@ -3,9 +3,9 @@
 
 #include "common/cleanup.h"
 #include "fuse/commit.h"
-#include "fuse/holders.h"
+#include "device/holders.h"
 #include "fuse/log.h"
-#include "fuse/source.h"
+#include "device/source.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/source.h"
+#include <config.h>
+
+#include "device/source.h"
 
 #include "common/cleanup.h"
 #include "common/units.h"
-#include "fuse/holders.h"
+#include "device/holders.h"
 
-#include <blkid/blkid.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#ifdef WITH_BLKID
+#include <blkid/blkid.h>
+#endif
 
 /* The distinct devices found so far; more than a few are not needed to say "ambiguous". */
 struct candidates {
@@ -77,6 +81,12 @@ static bool is_tag(const char *name)
     return false;
 }
 
+#ifdef WITH_BLKID
+static bool split_tag(const char *spec, char **name, char **value)
+{
+    return blkid_parse_tag_string(spec, name, value) == 0 && is_tag(*name);
+}
+
 /*
  * Adds all devices with the tag. A device that another one is stacked on (a path of a
  * multipath device, a leg of a mirror) shows the same tag, but is not the one meant.
@@ -97,13 +107,29 @@ static int find_tag(struct candidates *c, const char *name, const char *value)
         const char *found = blkid_dev_devname(device);
         struct stat st;
 
-        if (stat(found, &st) == 0 && !holders_stacked(st.st_rdev))
+        if (stat(found, &st) == 0 && (!holders_stacked(st.st_rdev) || holders_mapped(st.st_rdev)))
             err = candidates_add(c, found);
     }
     blkid_dev_iterate_end(iterate);
     blkid_put_cache(cache);
     return err;
 }
+#else
+static bool split_tag(const char *spec, char **name, char **value)
+{
+    const char *equals = strchr(spec, '=');
+
+    *name = equals ? strndup(spec, (size_t)(equals - spec)) : NULL;
+    *value = NULL;
+    return *name && is_tag(*name);
+}
+
+static int find_tag(struct candidates *c, const char *name, const char *value)
+{
+    (void)c, (void)name, (void)value;
+    return -EOPNOTSUPP; /* built without libblkid: only paths */
+}
+#endif
 
 static int find_pattern(struct candidates *c, const char *pattern)
 {
@@ -130,14 +156,47 @@ int source_resolve(const char *spec, char **path, struct failure *failure)
         return choose(&c, spec, path, failure);
     if (err == -EACCES)
         return failed(failure, EXIT_IO_ERROR, err, "%s: permission denied; run as root", spec);
-    if (blkid_parse_tag_string(spec, &name, &value) == 0 && is_tag(name))
+    if (split_tag(spec, &name, &value))
         err = find_tag(&c, name, value);
     else
         err = find_pattern(&c, spec);
     free(name);
     free(value);
+    if (err == -EOPNOTSUPP)
+        return failed(failure, EXIT_IO_ERROR, err,
+                      "%s: built without libblkid, so name the device by its path", spec);
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot search for it: %s", spec,
                       strerror(-err));
     return choose(&c, spec, path, failure);
 }
+
+#ifdef WITH_BLKID
+static void look_up_part_uuid(blkid_probe probe, char *text, size_t size)
+{
+    const char *value;
+
+    blkid_probe_enable_superblocks(probe, 0);
+    blkid_probe_enable_partitions(probe, 1);
+    blkid_probe_set_partitions_flags(probe, BLKID_PARTS_ENTRY_DETAILS);
+    if (blkid_do_safeprobe(probe) == 0 &&
+        blkid_probe_lookup_value(probe, "PART_ENTRY_UUID", &value, NULL) == 0)
+        snprintf(text, size, "%s", value);
+}
+
+void source_part_uuid(const char *path, char *text, size_t size)
+{
+    blkid_probe probe = blkid_new_probe_from_filename(path);
+
+    *text = '\0';
+    if (probe)
+        look_up_part_uuid(probe, text, size);
+    blkid_free_probe(probe);
+}
+#else
+void source_part_uuid(const char *path, char *text, size_t size)
+{
+    (void)path, (void)size;
+    *text = '\0';
+}
+#endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who holds a device: for messages, and for the kinds of use that O_EXCL does not see. */
-#ifndef FUSE_HOLDERS_H
-#define FUSE_HOLDERS_H
+#ifndef DEVICE_HOLDERS_H
+#define DEVICE_HOLDERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +13,17 @@ bool holders_stacked(dev_t device);
 
 /* Whether DEVICE is mounted; the first mount point in WHERE, "" if not. */
 bool holders_mounted(dev_t device, char *where, size_t size);
+
+/*
+ * Whether what is built on DEVICE, and there is something, are mappings of VHDX files that lie
+ * on it: "vhdxgen map --activate" marks them with this prefix of their device-mapper UUID.
+ * The kernel then lets nobody mount DEVICE.
+ */
+#define HOLDERS_MAPPED_UUID "VHDXGEN-"
+bool holders_mapped(dev_t device);
+
+/* As holders_mounted(); *WRITABLE tells whether the file system may write to DEVICE. */
+bool holders_mounted_as(dev_t device, char *where, size_t size, bool *writable);
 
 /*
  * Whether a loop device stands on the object ST describes: a regular file, or a block device.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/holders.h"
+#include "device/holders.h"
 
 #include "common/cleanup.h"
 
@@ -69,6 +69,25 @@ bool holders_stacked(dev_t device)
     return first_holder(device, name, sizeof(name));
 }
 
+bool holders_mapped(dev_t device)
+{
+    char path[PATH_ROOM], uuid[PATH_ROOM];
+    cleanup_dir DIR *directory = NULL;
+    struct dirent *entry;
+    bool any = false;
+
+    sys_path(path, device, "holders");
+    directory = opendir(path);
+    while (directory && (entry = next_entry(directory))) {
+        snprintf(path, sizeof(path), "/sys/class/block/%.200s/dm/uuid", entry->d_name);
+        if (!read_line(path, uuid, sizeof(uuid)) ||
+            strncmp(uuid, HOLDERS_MAPPED_UUID, strlen(HOLDERS_MAPPED_UUID)) != 0)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
 static bool is_device(const char *path, dev_t device)
 {
     struct stat st;
@@ -94,7 +113,24 @@ static void unescape(char *text)
     *out = '\0';
 }
 
+/* The options of the file system itself are the last word of a line of mountinfo. */
+static bool superblock_writable(char *line)
+{
+    char *options;
+
+    line[strcspn(line, "\n")] = '\0';
+    options = strrchr(line, ' ');
+    return !options || (strcmp(options + 1, "ro") != 0 && strncmp(options + 1, "ro,", 3) != 0);
+}
+
 bool holders_mounted(dev_t device, char *where, size_t size)
+{
+    bool writable;
+
+    return holders_mounted_as(device, where, size, &writable);
+}
+
+bool holders_mounted_as(dev_t device, char *where, size_t size, bool *writable)
 {
     cleanup_file FILE *f = fopen("/proc/self/mountinfo", "re");
     cleanup_free char *line = NULL;
@@ -117,6 +153,7 @@ bool holders_mounted(dev_t device, char *where, size_t size)
             continue;
         unescape(point);
         snprintf(where, size, "%s", point);
+        *writable = superblock_writable(line);
         return true;
     }
     *where = '\0';

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From what the user wrote to the path of one device or image file. */
-#ifndef FUSE_SOURCE_H
-#define FUSE_SOURCE_H
+#ifndef DEVICE_SOURCE_H
+#define DEVICE_SOURCE_H
 
-#include "fuse/failure.h"
+#include "device/failure.h"
+
+#include <stddef.h>
 
 /*
  * Resolves SPEC: a path, UUID=, LABEL=, PARTUUID=, PARTLABEL= (libblkid's tags), or a
@@ -14,5 +16,8 @@
  * failure names them), -ENOMEM or another -errno.
  */
 int source_resolve(const char *spec, char **path, struct failure *failure);
+
+/* The PARTUUID of the partition at PATH, as its table has it; "" for anything else. */
+void source_part_uuid(const char *path, char *text, size_t size);
 
 #endif
