@@ -21,6 +21,15 @@ static int fd_of(const struct ntfs_device *dev)
     return ((const struct ntfs_reader *)dev->d_private)->fd;
 }
 
+static s64 note_error(struct ntfs_device *dev, ssize_t result)
+{
+    struct ntfs_reader *reader = dev->d_private;
+
+    if (result < 0 && !reader->read_error)
+        reader->read_error = -errno;
+    return result;
+}
+
 static int device_open(struct ntfs_device *dev, int flags)
 {
     (void)flags;
@@ -41,12 +50,12 @@ static s64 device_seek(struct ntfs_device *dev, s64 offset, int whence)
 
 static s64 device_read(struct ntfs_device *dev, void *data, s64 count)
 {
-    return read(fd_of(dev), data, (size_t)count);
+    return note_error(dev, read(fd_of(dev), data, (size_t)count));
 }
 
 static s64 device_pread(struct ntfs_device *dev, void *data, s64 count, s64 offset)
 {
-    return pread(fd_of(dev), data, (size_t)count, offset);
+    return note_error(dev, pread(fd_of(dev), data, (size_t)count, offset));
 }
 
 static s64 device_write(struct ntfs_device *dev, const void *data, s64 count)
@@ -109,12 +118,13 @@ static int look_at_boot_sector(int fd)
     return ntfs_boot_sector_is_ntfs(&sector.boot) ? 0 : -EMEDIUMTYPE;
 }
 
-/* What the library says of a volume that it does not like is EIO or EINVAL, as a rule. */
-static int mount_error(void)
+int ntfs_reader_error(const struct ntfs_reader *reader)
 {
     int err = ntfs_error();
 
-    return err == -ENOMEM || err == -EACCES ? err : -EUCLEAN;
+    if (reader->read_error)
+        return reader->read_error;
+    return err == -EIO || err == -EINVAL ? -EUCLEAN : err;
 }
 
 int ntfs_reader_open(struct ntfs_reader *reader, int fd)
@@ -132,7 +142,7 @@ int ntfs_reader_open(struct ntfs_reader *reader, int fd)
     errno = 0;
     reader->volume = ntfs_device_mount(device, NTFS_MNT_RDONLY | NTFS_MNT_FORENSIC);
     if (!reader->volume) {
-        err = mount_error();
+        err = ntfs_reader_error(reader);
         device_close(device);
         ntfs_device_free(device);
         return err;

@@ -17,6 +17,7 @@ struct ntfs_reader {
     uint64_t size;         /* of the volume in bytes; at most the device's */
     uint32_t sector_size;  /* bytes, as the boot sector says */
     uint32_t cluster_size; /* bytes */
+    int read_error;        /* -errno of the first read that the device failed; 0 */
 };
 
 /*
@@ -26,5 +27,11 @@ struct ntfs_reader {
  */
 int ntfs_reader_open(struct ntfs_reader *reader, int fd);
 void ntfs_reader_close(struct ntfs_reader *reader);
+
+/*
+ * -errno of the library's call that just failed. It says EIO of a disk that cannot be read and of
+ * structures that contradict themselves; this tells them apart: -EUCLEAN is the latter.
+ */
+int ntfs_reader_error(const struct ntfs_reader *reader);
 
 #endif

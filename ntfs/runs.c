@@ -2,7 +2,6 @@
 #include "ntfs/runs.h"
 
 #include "common/units.h"
-#include "ntfs/error.h"
 #include "ntfs/reader.h"
 
 #include <errno.h>
@@ -93,7 +92,7 @@ static int copy_runs(const struct ntfs_reader *reader, ntfs_attr *data, struct n
 
     errno = 0;
     if (ntfs_attr_map_whole_runlist(data) < 0)
-        return ntfs_error() == -ENOMEM ? -ENOMEM : -EUCLEAN;
+        return ntfs_reader_error(reader);
     for (const runlist_element *run = data->rl; run && run->length && !err; run++)
         err = append_run(reader, run, runs);
     if (!err && extent_map_size(&runs->map) != runs->size)
@@ -131,7 +130,7 @@ static int check_extent(const struct ntfs_reader *reader, const struct extent *e
 
         errno = 0;
         if (ntfs_attr_pread(reader->volume->lcnbmp_na, (s64)byte, (s64)n, piece) != (s64)n)
-            return ntfs_error();
+            return ntfs_reader_error(reader);
         *allocated = all_set(piece, cluster, count);
         cluster += count;
     }
@@ -162,7 +161,7 @@ static int read_data(const struct ntfs_reader *reader, ntfs_inode *inode, struct
     errno = 0;
     data = ntfs_attr_open(inode, AT_DATA, AT_UNNAMED, 0);
     if (!data && errno != ENOENT)
-        return ntfs_error();
+        return ntfs_reader_error(reader);
     if (!data) {
         runs->obstacles |= NTFS_NOT_A_FILE;
         return 0;
@@ -186,7 +185,7 @@ int ntfs_runs_read(const struct ntfs_reader *reader, const char *path, struct nt
     *runs = (struct ntfs_runs){.map = EXTENT_MAP_INIT};
     inode = open_path(reader->volume, path);
     if (!inode)
-        return ntfs_error() == -ENOTDIR ? -ENOENT : ntfs_error();
+        return errno == ENOTDIR ? -ENOENT : ntfs_reader_error(reader);
     runs->record = inode->mft_no;
     if (inode->mrec->flags & MFT_RECORD_IS_DIRECTORY) {
         runs->obstacles = NTFS_NOT_A_FILE;
@@ -224,7 +223,7 @@ void ntfs_runs_describe(unsigned obstacles, const char **what, const char **cure
         {NTFS_SPARSE, "is sparse, so Windows may give its clusters away", copy},
         {NTFS_HOLES, "has holes", copy},
         {NTFS_UNINITIALIZED,
-         "was not written up to its end, and what lies behind on the disk is not zeros", copy},
+         "was not written up to its end, and what lies behind on the disk may be anything", copy},
     };
 
     *what = *cure = "?";

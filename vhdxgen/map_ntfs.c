@@ -43,8 +43,10 @@ static int judge_state(const struct map_source *s, const struct ntfs_reader *rea
     unsigned state;
     int err = ntfs_state_read(reader->volume, &state);
 
+    if (err && !reader->read_error && err != -ENOMEM)
+        err = -EUCLEAN;
     if (err)
-        return refuse_volume(s, err == -ENOMEM ? err : -EUCLEAN, failure);
+        return refuse_volume(s, err, failure);
     if (!state)
         return 0;
     ntfs_state_describe(state, &what, &cure);

@@ -7,7 +7,7 @@ libntfs-3g, so it is a second opinion on run lists as well.
     ntfs_craft.py IMAGE runs NAME             "offset length place" of each run, in bytes
     ntfs_craft.py IMAGE reparse NAME          "yes" if it is a reparse point
     ntfs_craft.py IMAGE flag NAME FLAG...     set file attributes: sparse compressed encrypted reparse
-    ntfs_craft.py IMAGE data-flag NAME FLAG   the same in the header of the data attribute only
+    ntfs_craft.py IMAGE data-flag NAME FLAG   also in the header of the data attribute, as it should be
     ntfs_craft.py IMAGE initialized NAME N    bytes that count as written
     ntfs_craft.py IMAGE place NAME SIZE [BYTE LENGTH]...   move to these places, and grow
     ntfs_craft.py IMAGE hole NAME             a hole in the middle, without the sparse flag
@@ -240,10 +240,19 @@ def show_reparse(volume, name):
 
 
 def set_data_flag(volume, name, flag):
+    set_flags(volume, name, flag)
     number = volume.find(name)
     record = volume.record(number)
-    at, _ = volume.attribute(record, DATA)
+    at, length = volume.attribute(record, DATA)
     struct.pack_into("<H", record, at + 12, DATA_FLAGS[flag])
+    if flag != "encrypted":  # then the header has a compression unit, and the size on the disk at its end
+        end, pairs = u32(record, 24), u16(record, at + 32)
+        assert pairs == 64
+        record[at + pairs + 8:end + 8] = record[at + pairs:end]
+        struct.pack_into("<HH", record, at + 32, pairs + 8, 4)
+        struct.pack_into("<Q", record, at + pairs, u64(record, at + 40))
+        struct.pack_into("<I", record, at + 4, length + 8)
+        struct.pack_into("<I", record, 24, end + 8)
     volume.write_record(number, record)
 
 
