@@ -74,20 +74,44 @@ static int run_and_settle(struct dm_task *task)
     return err;
 }
 
-static int query(const char *name, struct dm_info *info, char uuid[MAP_UUID_MAX])
-{
-    cleanup_task struct dm_task *task = new_task(DM_DEVICE_INFO, name);
-    const char *text;
+/* What a task that names a device by name or UUID finds: name and UUID are "" if it is not there.
+ */
+struct found {
+    struct dm_info info;
+    char name[MAP_NAME_MAX + 1];
+    char uuid[MAP_UUID_MAX];
+};
 
-    *uuid = '\0';
+static int query(struct dm_task *task, struct found *found)
+{
+    const char *name, *uuid;
+
+    *found = (struct found){.info = {0}};
     if (!task || !dm_task_run(task))
         return task_error(task);
-    if (!dm_task_get_info(task, info))
+    if (!dm_task_get_info(task, &found->info))
         return -EIO;
-    text = info->exists ? dm_task_get_uuid(task) : NULL;
-    if (text)
-        snprintf(uuid, MAP_UUID_MAX, "%s", text);
+    name = found->info.exists ? dm_task_get_name(task) : NULL;
+    uuid = found->info.exists ? dm_task_get_uuid(task) : NULL;
+    snprintf(found->name, sizeof(found->name), "%s", name ? name : "");
+    snprintf(found->uuid, sizeof(found->uuid), "%s", uuid ? uuid : "");
     return 0;
+}
+
+static int query_name(const char *name, struct found *found)
+{
+    cleanup_task struct dm_task *task = new_task(DM_DEVICE_INFO, name);
+
+    return query(task, found);
+}
+
+static int query_uuid(const char *uuid, struct found *found)
+{
+    cleanup_task struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
+
+    if (task && !dm_task_set_uuid(task, uuid))
+        return -ENOMEM;
+    return query(task, found);
 }
 
 static bool is_ours(const char *uuid)
@@ -110,25 +134,44 @@ static int no_device_mapper(int err, struct failure *failure)
                   err == -EACCES || err == -EPERM ? "run as root" : "try 'modprobe dm-mod'");
 }
 
-/* A name that is taken is refused, but for what an activation that was killed has left. */
+/* Removes what an activation that was killed has left: a device of ours without a table. */
+static bool remove_leftover(const struct found *f)
+{
+    return is_ours(f->uuid) && !f->info.live_table && !f->info.open_count &&
+           remove_device(f->name) == 0;
+}
+
 static int free_name(const struct mapping *m, struct failure *failure)
 {
-    char uuid[MAP_UUID_MAX];
-    struct dm_info info;
-    int err = query(m->name, &info, uuid);
+    struct found found;
+    int err = query_name(m->name, &found);
 
     if (err)
         return no_device_mapper(err, failure);
-    if (!info.exists)
+    if (!found.info.exists || remove_leftover(&found))
         return 0;
-    if (is_ours(uuid) && !info.live_table && !info.open_count && remove_device(m->name) == 0)
-        return 0;
-    if (!strcmp(uuid, m->uuid))
+    if (!strcmp(found.uuid, m->uuid))
         return failed(failure, EXIT_UNSAFE, -EEXIST, "/dev/mapper/%s maps this file already",
                       m->name);
     return failed(failure, EXIT_UNSAFE, -EEXIST,
                   "the name %s is taken by another mapping (dmsetup info %s); choose another",
                   m->name, m->name);
+}
+
+/* The same disk under another name. */
+static int free_uuid(const struct mapping *m, struct failure *failure)
+{
+    struct found found;
+    int err = query_uuid(m->uuid, &found);
+
+    if (err)
+        return no_device_mapper(err, failure);
+    if (!found.info.exists || remove_leftover(&found))
+        return 0;
+    return failed(failure, EXIT_UNSAFE, -EEXIST,
+                  "this file is mapped already, as /dev/mapper/%s; use that, or remove it with "
+                  "'vhdxgen map --deactivate %s'",
+                  found.name, found.name);
 }
 
 /* A device without a table: from here on UUID and name are ours. */
@@ -143,11 +186,9 @@ static int create_empty(const struct mapping *m, struct failure *failure)
         dm_task_set_ro(task);
     if (!dm_task_run(task))
         err = task_error(task);
-    if (err == -EBUSY)
+    if (err == -EBUSY) /* since we looked */
         return failed(failure, EXIT_UNSAFE, err,
-                      "this disk is mapped already, under another name (dmsetup info -c -o "
-                      "name,uuid shows %s)",
-                      m->uuid);
+                      "somebody else maps this file, or uses the name %s", m->name);
     return err ? no_device_mapper(err, failure) : 0;
 }
 
@@ -276,6 +317,8 @@ int map_activate(struct map_source *s, const char *name, bool read_only, struct 
         map_uuid(s, m.uuid);
         err = free_name(&m, failure);
     }
+    if (!err)
+        err = free_uuid(&m, failure);
     if (err)
         return err;
     /* To be interrupted in between would leave a device without a table. */
@@ -288,23 +331,23 @@ int map_activate(struct map_source *s, const char *name, bool read_only, struct 
 
 int map_deactivate(const char *name, struct failure *failure)
 {
-    char uuid[MAP_UUID_MAX], who[256];
-    struct dm_info info;
+    struct found found;
+    char who[256];
     int err;
 
     dm_log_with_errno_init(be_quiet);
-    err = query(name, &info, uuid);
+    err = query_name(name, &found);
     if (err)
         return no_device_mapper(err, failure);
-    if (!info.exists)
+    if (!found.info.exists)
         return failed(failure, EXIT_USAGE, -ENODEV, "there is no mapping named %s", name);
-    if (!is_ours(uuid))
+    if (!is_ours(found.uuid))
         return failed(failure, EXIT_UNSAFE, -EPERM,
                       "/dev/mapper/%s was not made by vhdxgen; if you mean it, say 'dmsetup "
                       "remove %s'",
                       name, name);
-    if (info.open_count) {
-        holders_describe(makedev(info.major, info.minor), who, sizeof(who));
+    if (found.info.open_count) {
+        holders_describe(makedev(found.info.major, found.info.minor), who, sizeof(who));
         return failed(failure, EXIT_UNSAFE, -EBUSY, "/dev/mapper/%s is %s", name, who);
     }
     err = remove_device(name);

@@ -282,6 +282,8 @@ int map_build(struct map_source *s, struct failure *failure)
     struct vhdx_io io = {.read = read_through, .opaque = s};
     int err;
 
+    extent_map_free(&s->file);
+    extent_map_free(&s->disk);
     /* Not what the cache kept from an earlier look, if others wrote past it meanwhile. */
     (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_DONTNEED);
     err = s->inside ? map_read_ntfs(s, failure) : read_file_extents(s, failure);

@@ -94,8 +94,8 @@ expect_equal cmdline "$("$VHDXGEN" map --format=cmdline --name=root -r --device=
     "dm-mod.create=\"root,$("$VHDXGEN" map --format=json frag.img:/whole.vhdx | jq -r .mapping_uuid),,ro,0 $length linear /dev/vdb $start\""
 command=$("$VHDXGEN" map --format=losetup --read-only frag.img:/whole.vhdx)
 [[ $command == "losetup --find --show "*" --read-only "*frag.img ]] || fail "losetup: $command"
-# shellcheck disable=SC2086 # a command line
-new_loop frag.img $(cut -d ' ' -f 4- <<<"${command% *}")
+read -r _ _ _ offset limit _ <<<"$command"
+new_loop frag.img "$offset" "$limit"
 same_bytes raw "$LOOP"
 
 note "blocks in any order in the file"

@@ -10,6 +10,7 @@ libntfs-3g, so it is a second opinion on run lists as well.
     ntfs_craft.py IMAGE data-flag NAME FLAG   also in the header of the data attribute, as it should be
     ntfs_craft.py IMAGE initialized NAME N    bytes that count as written
     ntfs_craft.py IMAGE place NAME SIZE [BYTE LENGTH]...   move to these places, and grow
+    ntfs_craft.py IMAGE move NAME             its last cluster to another place, as a defragmenter does
     ntfs_craft.py IMAGE hole NAME             a hole in the middle, without the sparse flag
     ntfs_craft.py IMAGE beyond NAME           its last run leaves the volume
     ntfs_craft.py IMAGE free NAME             its clusters are free in $Bitmap
@@ -273,6 +274,19 @@ def place(volume, name, size, *numbers):
     volume.set_runs(number, runs, int(size))
 
 
+def move(volume, name):
+    number = volume.find(name)
+    *rest, (length, lcn) = volume.runs(number)
+    bitmap = volume.runs(6)
+    free = next(n for n in range(volume.clusters)
+                if not volume.pread(volume.place(bitmap, n // 8), 1)[0] >> n % 8 & 1)
+    last = lcn + length - 1
+    volume.pwrite(free * volume.cluster, volume.pread(last * volume.cluster, volume.cluster))
+    volume.mark([(1, free)], 1)
+    volume.set_runs(number, rest + [(length - 1, lcn), (1, free)])
+    volume.mark([(1, last)], 0)
+
+
 def punch(volume, name):
     number = volume.find(name)
     (length, lcn), *rest = volume.runs(number)
@@ -321,7 +335,7 @@ def set_oem(volume, text):
 
 
 VERBS = {"runs": show_runs, "reparse": show_reparse, "flag": set_flags, "data-flag": set_data_flag, "initialized": set_initialized,
-         "place": place, "hole": punch, "beyond": leave, "free": set_free, "volume": set_volume,
+         "place": place, "move": move, "hole": punch, "beyond": leave, "free": set_free, "volume": set_volume,
          "log": set_log, "oem": set_oem}
 
 if __name__ == "__main__":
