@@ -83,7 +83,8 @@ int fiemap_append(const struct fiemap_extent *e, uint64_t size, struct extent_ma
         return -EINVAL;
     }
     if (e->fe_logical < done || !e->fe_length ||
-        !range_inside(e->fe_logical, e->fe_length, INT64_MAX))
+        !range_inside(e->fe_logical, e->fe_length, INT64_MAX) ||
+        !range_inside(e->fe_physical, e->fe_length, INT64_MAX))
         return -EUCLEAN;
     if (e->fe_logical >= size) /* allocated behind the end */
         return 0;
@@ -91,7 +92,7 @@ int fiemap_append(const struct fiemap_extent *e, uint64_t size, struct extent_ma
     length = min_u64(e->fe_length, size - e->fe_logical);
     if (!err)
         err = extent_map_append(map, length, EXTENT_DEVICE, e->fe_physical);
-    return err == -EOVERFLOW ? -EUCLEAN : err;
+    return err;
 }
 
 static int append_all(const struct fiemap *answer, const char *path, uint64_t size,

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need mkntfs ntfs-3g qemu-img python3 losetup setfattr
 [[ -e /dev/fuse ]] || skip "/dev/fuse is missing"
+! "$VHDXGEN" map "$SRC/README:/" 2>&1 | grep -q 'built without libntfs' || skip "vhdxgen was built without libntfs-3g"
 USAGE=1 UNSAFE=2 INVALID=3
 
 cd "$SCRATCH"

@@ -7,6 +7,7 @@
 need mkntfs ntfs-3g qemu-img qemu-io python3 jq losetup
 "$VHDXGEN" map --help >/dev/null
 [[ -e /dev/fuse ]] || skip "/dev/fuse is missing"
+! "$VHDXGEN" map "$SRC/README:/" 2>&1 | grep -q 'built without libntfs' || skip "vhdxgen was built without libntfs-3g"
 
 cd "$SCRATCH"
 craft() { python3 -B "$SRC/tests/e2e/ntfs_craft.py" "$@"; }
