@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Whatever vhdxgen map must not map is refused with its reason, its cure and the right exit code: an image for each.
-# test: timeout=120
+# test: timeout=240
 . "$(dirname "$0")/lib.sh"
 need mkntfs ntfs-3g qemu-img python3 losetup setfattr
 [[ -e /dev/fuse ]] || skip "/dev/fuse is missing"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What vhdxgen map prints for VHDX files on real NTFS volumes, in one piece, in hundreds, and 2 TiB long: the places
 # are what another reader of NTFS finds, and reading and writing there is reading and writing the disk.
-# test: timeout=120
+# test: timeout=240 asan=no
 . "$(dirname "$0")/lib.sh"
 need mkntfs ntfs-3g qemu-img qemu-io python3 jq losetup
 "$VHDXGEN" map --help >/dev/null

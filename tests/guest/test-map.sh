@@ -3,7 +3,7 @@
 # vhdxgen map in a kernel with device-mapper: a VHDX in many pieces on an NTFS partition becomes a device, its ext4 is
 # written to, and the file on the volume has what was written; while it is mapped nobody can mount the volume, and what
 # changes behind its back is noticed; the command line of --format=cmdline makes the device that a system boots from.
-# test: timeout=150
+# test: timeout=240 quick=no
 . "$(dirname "$0")/../e2e/lib.sh"
 need mkntfs ntfs-3g qemu-img python3 losetup sgdisk dmsetup gcc busybox debugfs
 [[ -e /dev/fuse ]] || skip "/dev/fuse is missing"
@@ -181,6 +181,16 @@ cmp <(head -c 777000 /noise) <(head -c 777000 /data/renamed)
 umount /data
 vhdxgen map --deactivate wsl
 
+echo "-- a volume that others have"
+dmsetup create other --table "0 64 linear $V 0"
+refused 2 'vda1 is in use by /dev/mapper/other' vhdxgen map $V:$NAME
+refused 2 'vda1 is in use by /dev/mapper/other' vhdxgen map --activate wsl $V:$NAME
+dmsetup remove other
+refused 2 'write-protected.*--read-only' bash -c "blockdev --setro $V; vhdxgen map --activate wsl $V:$NAME"
+vhdxgen map --activate wsl -r $V:$NAME
+blockdev --setrw $V
+vhdxgen map --deactivate wsl
+
 echo "-- a mounted volume"
 mount -t ntfs3 $V /ntfs
 refused 2 'is mounted on /ntfs' vhdxgen map --activate wsl $V:$NAME
@@ -228,7 +238,7 @@ for n in range(0, len(data), 8200):
 END
 create=$("$VHDXGEN" map --format=cmdline --name=sys --device=/dev/vda1 ntfs.img:/wsl/root.vhdx)
 rc=0
-"$SRC/tests/guest/run" --timeout 110 --append "$create" --module dm-mod --module ext4 --module ntfs3 \
+"$SRC/tests/guest/run" --timeout 180 --append "$create" --module dm-mod --module ext4 --module ntfs3 \
     --program "$VHDXGEN" --program dmsetup --program env --file noise --file patch --file unpatch --file meddle.so \
     --disk disk guest.sh >guest.out 2>guest.err || rc=$?
 cat guest.out
