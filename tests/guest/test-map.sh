@@ -38,7 +38,7 @@ END
 echo "on the VHDX." >root/marker
 chmod 755 root/sbin/init
 truncate -s 32M root.raw
-mke2fs -q -F -t ext4 -d root root.raw
+mke2fs -q -F -t ext4 -b 4096 -d root root.raw
 "$VHDXGEN" create -q --from data.raw data.vhdx
 "$VHDXGEN" create -q --from root.raw root.vhdx
 
@@ -70,6 +70,14 @@ dd if=ntfs.img of=disk bs=1M seek=1 conv=notrunc,sparse status=none
 pieces=$("$VHDXGEN" map ntfs.img:/wsl/ext4.vhdx 2>/dev/null | wc -l)
 note "$pieces pieces"
 ((pieces > 100)) || fail "only $pieces pieces"
+
+# The same on a disk with sectors of 4 KiB.
+truncate -s 64M 4k.img
+mkntfs -F -Q -q -s 4096 -c 4096 4k.img >/dev/null 2>&1
+mount_ntfs 4k.img
+"$VHDXGEN" create -q --from root.raw --logical-sector=4096 4k.vhdx
+cp --sparse=never 4k.vhdx mnt/
+unmount mnt
 
 # --- what a defragmenter would do to the volume in the middle of an activation: a patch, and who applies it.
 
@@ -200,6 +208,15 @@ refused 2 'mounted file system.*/dev/vda1:/PATH' vhdxgen map --activate wsl /ntf
 umount /ntfs
 gone wsl
 
+echo "-- sectors of 4 KiB"
+vhdxgen map --activate fourk /dev/vdb:/4k.vhdx
+[[ $(blockdev --getss /dev/mapper/fourk) == 4096 ]]
+mount -t ext4 /dev/mapper/fourk /data
+cmp /noise /data/noise
+cp /noise /data/4k
+umount /data
+vhdxgen map --deactivate fourk
+
 echo "-- interrupted activations"
 dmsetup create wsl --notable -u VHDXGEN-left-behind
 dmsetup create other --notable -u "$(vhdxgen map --format=json $V:$NAME | sed -n 's/.*"mapping_uuid": "\(.*\)",/\1/p')"
@@ -240,7 +257,9 @@ create=$("$VHDXGEN" map --format=cmdline --name=sys --device=/dev/vda1 ntfs.img:
 rc=0
 "$SRC/tests/guest/run" --timeout 180 --append "$create" --module dm-mod --module ext4 --module ntfs3 \
     --program "$VHDXGEN" --program dmsetup --program env --file noise --file patch --file unpatch --file meddle.so \
-    --disk disk guest.sh >guest.out 2>guest.err || rc=$?
+    --disk disk --qemu -drive --qemu file=4k.img,format=raw,if=none,id=fourk,cache=unsafe \
+    --qemu -device --qemu virtio-blk-pci,drive=fourk,addr=0x1e,logical_block_size=4096,physical_block_size=4096 \
+    guest.sh >guest.out 2>guest.err || rc=$?
 cat guest.out
 ((rc != 77)) || skip "$(tail -n 1 guest.err)"
 [[ $rc == 0 ]] || fail "the guest: $(cat guest.err)"
@@ -263,6 +282,14 @@ for name in new renamed; do
 done
 same_bytes new.out <(cat noise noise noise noise noise)
 expect_equal "what the root's init wrote" "$(debugfs -R 'cat /seen' after-root.raw 2>/dev/null)" "written by its init"
+
+mount_ntfs 4k.img
+dd if=mnt/4k.vhdx of=4k.raw bs=1M skip=4 status=none # QEMU takes sectors of 512 bytes only
+"$VHDXGEN" check --strict -q mnt/4k.vhdx
+unmount mnt
+fsck_clean 4k.raw
+debugfs -R "dump /4k 4k.out" 4k.raw 2>/dev/null
+same_bytes 4k.out noise
 
 # A kernel with CONFIG_DM_INIT=y, ext4, virtio and no initramfs boots from the line itself. Debian's has dm-mod as a
 # module, so this needs one of your own.
