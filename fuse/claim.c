@@ -3,8 +3,8 @@
 
 #include "common/cleanup.h"
 #include "device/holders.h"
-#include "fuse/log.h"
 #include "device/source.h"
+#include "fuse/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
