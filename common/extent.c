@@ -79,6 +79,27 @@ const struct extent *extent_map_find(const struct extent_map *map, uint64_t offs
     return NULL;
 }
 
+int extent_map_append_part(struct extent_map *to, const struct extent_map *from, uint64_t offset,
+                           uint64_t length)
+{
+    const struct extent *e = extent_map_find(from, offset);
+    uint64_t size = extent_map_size(from);
+
+    if (offset > size || length > size - offset)
+        return -ERANGE;
+    for (; length; e++) {
+        uint64_t skip = offset - e->offset, left = e->length - skip;
+        uint64_t n = length < left ? length : left;
+        int err = extent_map_append(to, n, e->kind, e->kind == EXTENT_ZERO ? 0 : e->backing + skip);
+
+        if (err)
+            return err;
+        offset += n;
+        length -= n;
+    }
+    return 0;
+}
+
 void extent_map_free(struct extent_map *map)
 {
     free(map->extents);

@@ -48,6 +48,14 @@ struct extent_map {
 int extent_map_append(struct extent_map *map, uint64_t length, enum extent_kind kind,
                       uint64_t backing);
 
+/*
+ * Appends what bytes [OFFSET, OFFSET + LENGTH) of FROM, another map, are made of: a file in a
+ * file. Returns 0; -ERANGE when FROM ends before; or as extent_map_append(). After an error TO
+ * may have a part of it.
+ */
+int extent_map_append_part(struct extent_map *to, const struct extent_map *from, uint64_t offset,
+                           uint64_t length);
+
 /* The file's size in bytes: the end of the last extent. */
 uint64_t extent_map_size(const struct extent_map *map);
 

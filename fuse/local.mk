@@ -9,9 +9,8 @@ libdaemon_a_SOURCES = \
 	fuse/daemon.c fuse/daemon.h \
 	fuse/datapath.c fuse/datapath.h \
 	fuse/disk.h \
-	fuse/failure.c fuse/failure.h \
+	fuse/failure.h \
 	fuse/firewall.c fuse/firewall.h \
-	fuse/holders.c fuse/holders.h \
 	fuse/log.c fuse/log.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \
@@ -22,14 +21,13 @@ libdaemon_a_SOURCES = \
 	fuse/safety.c fuse/safety.h \
 	fuse/session.c fuse/session.h \
 	fuse/side.c fuse/side.h \
-	fuse/source.c fuse/source.h \
 	fuse/store.c fuse/store.h \
 	fuse/store_dir.c fuse/store_dir.h \
 	fuse/store_file.c fuse/store_file.h \
 	fuse/xattrs.c fuse/xattrs.h \
 	fuse/xattrs_file.c fuse/xattrs_file.h
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS)
-daemon_libs = libdaemon.a libvhdxgen.a libcommon.a \
+daemon_libs = libdaemon.a libdevice.a libvhdxgen.a libcommon.a \
 	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS)
 
 # vhdxfs: the daemon.

@@ -2,7 +2,7 @@
 #include "fuse/probe.h"
 
 #include "common/cleanup.h"
-#include "fuse/holders.h"
+#include "device/holders.h"
 
 #include <blkid/blkid.h>
 #include <errno.h>

@@ -2,10 +2,10 @@
 #include "fuse/session.h"
 
 #include "common/cleanup.h"
+#include "device/holders.h"
+#include "device/source.h"
 #include "fuse/commit.h"
-#include "fuse/holders.h"
 #include "fuse/log.h"
-#include "fuse/source.h"
 
 #include <errno.h>
 #include <string.h>

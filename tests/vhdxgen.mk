@@ -5,6 +5,12 @@ tests_unit_test_check_CFLAGS = $(unit_cflags)
 tests_unit_test_check_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=reallocarray
 tests_unit_test_check_LDADD = $(unit_ldadd)
 
+check_PROGRAMS += tests/unit/test_map
+tests_unit_test_map_SOURCES = tests/unit/test_map.c tests/unit/memory.c tests/unit/memory.h \
+	vhdxgen/fiemap.c
+tests_unit_test_map_CFLAGS = $(unit_cflags)
+tests_unit_test_map_LDADD = libvhdxgen.a libdevice.a libcommon.a $(UUID_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_replay
 tests_unit_test_replay_SOURCES = tests/unit/test_replay.c tests/unit/memory.c tests/unit/memory.h
 tests_unit_test_replay_CFLAGS = $(unit_cflags)
@@ -37,7 +43,11 @@ tests_fuzz_corpus_state_SOURCES = tests/fuzz/fuzz_state.c $(fuzz_sources)
 tests_fuzz_corpus_state_LDADD = libdaemon.a $(fuzz_ldadd)
 endif
 
-EXTRA_DIST += tests/coverage tests/fuzz/build tests/fuzz/corpus \
+check_PROGRAMS += tests/fuzz/corpus_map
+tests_fuzz_corpus_map_SOURCES = tests/fuzz/fuzz_map.c vhdxgen/fiemap.c $(fuzz_sources)
+tests_fuzz_corpus_map_LDADD = libvhdxgen.a libdevice.a libcommon.a $(UUID_LIBS)
+
+EXTRA_DIST += tests/coverage tests/fuzz/build tests/fuzz/corpus tests/fuzz/fuzz_runs.c tests/fuzz/ntfs-image \
 	tests/corpus/cases.py tests/corpus/corpus.py tests/corpus/vhdxlib.py
 
 # Not a test by itself: tests/e2e/vhdxgen-create.sh runs it on what create makes.

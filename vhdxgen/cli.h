@@ -3,6 +3,7 @@
 #ifndef VHDXGEN_CLI_H
 #define VHDXGEN_CLI_H
 
+#include "device/failure.h"
 #include "vhdxgen/check.h"
 #include "vhdxgen/io.h"
 
@@ -12,11 +13,8 @@
 #include <time.h>
 
 enum {
-    EXIT_FINE = 0,
-    EXIT_USAGE = 1,
-    EXIT_UNSAFE = 2,
-    EXIT_INVALID = 3,
-    EXIT_IO = 4,
+    EXIT_INVALID = EXIT_INVALID_IMAGE,
+    EXIT_IO = EXIT_IO_ERROR,
 };
 
 /* Prints "vhdxgen: " and the message to stderr. Returns STATUS. */
@@ -27,6 +25,7 @@ int cmd_check(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_map(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 
 /* --help and --version of a subcommand; GETOPT_COMMON goes into its table of long options. */

@@ -14,6 +14,7 @@ libvhdxgen_a_SOURCES = \
 	vhdxgen/io.h \
 	vhdxgen/layout.c vhdxgen/layout.h \
 	vhdxgen/log.c vhdxgen/log.h \
+	vhdxgen/map.c vhdxgen/map.h \
 	vhdxgen/replay.c vhdxgen/replay.h \
 	vhdxgen/report.c vhdxgen/report.h \
 	vhdxgen/rules.c vhdxgen/rules.h \
@@ -28,16 +29,27 @@ vhdxgen_vhdxgen_SOURCES = \
 	vhdxgen/cmd_create.c \
 	vhdxgen/cmd_dump.c \
 	vhdxgen/cmd_info.c \
+	vhdxgen/cmd_map.c \
 	vhdxgen/cmd_replay.c \
 	vhdxgen/dump.h \
 	vhdxgen/dump_log.c \
 	vhdxgen/dump_tables.c \
+	vhdxgen/fiemap.c vhdxgen/fiemap.h \
 	vhdxgen/info.h \
 	vhdxgen/info_json.c \
 	vhdxgen/info_text.c \
 	vhdxgen/main.c \
+	vhdxgen/map_activate.c vhdxgen/map_activate.h \
+	vhdxgen/map_ntfs.c \
+	vhdxgen/map_print.c vhdxgen/map_print.h \
+	vhdxgen/map_source.c vhdxgen/map_source.h \
+	vhdxgen/map_vhdx.c \
 	vhdxgen/output.c vhdxgen/output.h \
 	vhdxgen/progress.c
-vhdxgen_vhdxgen_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
-vhdxgen_vhdxgen_LDADD = libvhdxgen.a libcommon.a $(UUID_LIBS) $(JSON_LIBS)
+vhdxgen_vhdxgen_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(DEVMAPPER_CFLAGS)
+vhdxgen_vhdxgen_LDADD = libvhdxgen.a
+if NTFS
+vhdxgen_vhdxgen_LDADD += $(ntfs_libs)
+endif
+vhdxgen_vhdxgen_LDADD += $(device_libs) $(DEVMAPPER_LIBS) $(UUID_LIBS) $(JSON_LIBS)
 dist_man_MANS += man/vhdxgen.1

@@ -12,6 +12,7 @@ static const char help[] =
     "  replay FILE           replay FILE's log in place\n"
     "  create --size N OUT   make a fixed VHDX file\n"
     "  dump FILE REGION      decode a structure of FILE line by line\n"
+    "  map DEVICE:PATH       where FILE's disk lies on the disk below; or use it from there\n"
     "\n"
     "  -h, --help            print this help and exit\n"
     "  -V, --version         print the version and exit\n"
@@ -24,7 +25,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"check", cmd_check}, {"create", cmd_create}, {"dump", cmd_dump},
-    {"info", cmd_info},   {"replay", cmd_replay},
+    {"info", cmd_info},   {"map", cmd_map},       {"replay", cmd_replay},
 };
 
 int main(int argc, char **argv)

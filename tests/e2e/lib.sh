@@ -163,6 +163,8 @@ new_loop() {
     local file=$1 id
     shift
     LOOP=$(losetup --find --show "$@" "$file")
+    # A write protection by ioctl outlives the attachment, so a test that was killed leaves it to the next.
+    [[ " $* " == *" --read-only "* ]] || blockdev --setrw "$LOOP"
     id=$(loop_id "$LOOP")
     if [[ ${VHDXFS_LOOPS-} ]]; then
         echo "$LOOP $id" >>"$VHDXFS_LOOPS"

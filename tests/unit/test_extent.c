@@ -107,6 +107,38 @@ static void test_find_agrees_with_a_walk(void **state)
     extent_map_free(&map);
 }
 
+static void test_part_of_another_map(void **state)
+{
+    struct extent_map from = EXTENT_MAP_INIT, to = EXTENT_MAP_INIT;
+
+    (void)state;
+    assert_int_equal(extent_map_append_part(&to, &from, 0, 0), 0);
+    assert_int_equal(extent_map_append_part(&to, &from, 0, 1), -ERANGE);
+    assert_int_equal(extent_map_append(&from, 100, EXTENT_DEVICE, 5000), 0);
+    assert_int_equal(extent_map_append(&from, 50, EXTENT_ZERO, 0), 0);
+    assert_int_equal(extent_map_append(&from, 100, EXTENT_DEVICE, 9000), 0);
+    assert_int_equal(extent_map_append_part(&to, &from, 251, 0), -ERANGE);
+    assert_int_equal(extent_map_append_part(&to, &from, 250, 0), 0);
+    assert_int_equal(extent_map_append_part(&to, &from, UINT64_MAX, 2), -ERANGE);
+    assert_int_equal(extent_map_append_part(&to, &from, 1, UINT64_MAX), -ERANGE);
+    assert_int_equal(to.count, 0);
+    assert_int_equal(extent_map_append_part(&to, &from, 30, 190), 0);
+    check_invariant(&to);
+    assert_int_equal(to.count, 3);
+    assert_int_equal(to.extents[0].backing, 5030);
+    assert_int_equal(to.extents[0].length, 70);
+    assert_int_equal(to.extents[1].kind, EXTENT_ZERO);
+    assert_int_equal(to.extents[2].length, 70);
+    /* What continues the part before becomes one with it. */
+    assert_int_equal(extent_map_append_part(&to, &from, 220, 30), 0);
+    assert_int_equal(to.count, 3);
+    assert_int_equal(to.extents[2].length, 100);
+    assert_int_equal(to.extents[2].backing, 9000);
+    assert_int_equal(extent_map_append_part(&to, &from, 200, 51), -ERANGE);
+    extent_map_free(&from);
+    extent_map_free(&to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_merging),
         cmocka_unit_test(test_bad_input_leaves_the_map_alone),
         cmocka_unit_test(test_find_agrees_with_a_walk),
+        cmocka_unit_test(test_part_of_another_map),
     };
 
     return cmocka_run_group_tests_name("extent", tests, NULL, NULL);

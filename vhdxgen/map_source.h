@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* For "vhdxgen map": a VHDX file, the device it lies on, and the disk in it as ranges of that. */
+#ifndef VHDXGEN_MAP_SOURCE_H
+#define VHDXGEN_MAP_SOURCE_H
+
+#include "common/extent.h"
+#include "common/guid.h"
+#include "device/failure.h"
+#include "vhdxgen/io.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct map_source {
+    char *spec;   /* as the user wrote it, for messages */
+    char *inside; /* DEVICE:PATH: the path on the NTFS volume; NULL for FILE */
+    char *device; /* path of the block device, or of an image file of one */
+    int fd;       /* of the device, or of FILE */
+    bool is_block;
+    bool exclusive;  /* nobody can mount the device as long as FD is open */
+    char shared[64]; /* if not: why that is no harm, or "" */
+    dev_t rdev;      /* of the block device */
+    bool write_protected;
+    uint64_t device_size; /* bytes */
+    uint32_t sector_size; /* bytes, of the device */
+
+    /* What map_build() finds. */
+    struct extent_map file; /* DEVICE and ZERO */
+    uint64_t file_size;     /* bytes */
+    uint64_t run_count;     /* of the file */
+    struct guid disk_id;
+    uint32_t block_size;     /* bytes */
+    uint32_t logical_sector; /* bytes, of the disk */
+    struct extent_map disk;  /* DEVICE only */
+};
+
+/*
+ * Opens SPEC for reading: DEVICE:PATH, DEVICE a block device, an image file or a tag that
+ * source_resolve() knows; or FILE on a mounted file system. A DEVICE is opened exclusively
+ * where that is possible, and refused where somebody may write to its file system.
+ * Returns 0, or -errno with FAILURE filled; close it in both cases.
+ */
+int map_open(struct map_source *s, const char *spec, struct failure *failure);
+
+/*
+ * Opens the device of S again, for a look that does not keep others from claiming it. Also
+ * to be closed in both cases.
+ */
+int map_open_again(struct map_source *again, const struct map_source *s, struct failure *failure);
+
+/*
+ * Reads the volume's state, the file's run list and the VHDX, afresh from the disk, judges
+ * them, and fills S. Returns 0, or -errno with FAILURE filled.
+ */
+int map_build(struct map_source *s, struct failure *failure);
+
+/* Whether both are the same disk at the same places. */
+bool map_same(const struct map_source *a, const struct map_source *b);
+
+void map_close(struct map_source *s);
+
+/*
+ * The steps of map_build(), each in a file of its own. map_read_ntfs() fills "file" from the
+ * run list on the NTFS volume, map_read_vhdx() the disk from "file"; IO reads the VHDX.
+ */
+int map_read_ntfs(struct map_source *s, struct failure *failure);
+int map_read_vhdx(struct map_source *s, const struct vhdx_io *io, struct failure *failure);
+
+#endif
