@@ -11,6 +11,7 @@ libdaemon_a_SOURCES = \
 	fuse/disk.h \
 	fuse/failure.c fuse/failure.h \
 	fuse/firewall.c fuse/firewall.h \
+	fuse/footprint.c fuse/footprint.h \
 	fuse/holders.c fuse/holders.h \
 	fuse/log.c fuse/log.h \
 	fuse/mountpoint.c fuse/mountpoint.h \

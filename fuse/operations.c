@@ -176,6 +176,18 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
+/* Opens the VHDX. When that found it changed, the kernel must not go on with the old times. */
+static int open_vhdx(struct exported *e, fuse_ino_t ino, struct failure *failure)
+{
+    struct timespec before = session_modified(e->session), now;
+    int err = session_open(e->session, failure);
+
+    now = session_modified(e->session);
+    if (!err && (now.tv_sec != before.tv_sec || now.tv_nsec != before.tv_nsec))
+        fuse_lowlevel_notify_inval_inode(e->fuse, ino, -1, 0);
+    return err;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct exported *e = export_of(req);
@@ -194,7 +206,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, EROFS);
         return;
     }
-    err = session_open(e->session, &failure);
+    err = open_vhdx(e, ino, &failure);
     if (err) {
         log_error("open refused: %s", failure.text);
         fuse_reply_err(req, err == -EBUSY ? EBUSY : EIO);
