@@ -280,9 +280,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     struct session *s = session_of(req);
     int err;
 
-    (void)fi;
     if (is_side(ino))
-        err = -EOPNOTSUPP;
+        err = side_op_fallocate(req, mode, offset, length, fi);
     else if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
         err = session_zero(s, (uint64_t)offset, (uint64_t)length, true);
     else if ((mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE)
@@ -308,17 +307,24 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
         fuse_reply_lseek(req, whence == SEEK_DATA ? offset : size);
 }
 
+/* Free is what is left for the files beside the VHDX: clients ask before they make one. */
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
+    struct exported *e = export_of(req);
+    struct side_room room = {0};
     struct statvfs st = {
         .f_bsize = 4096,
         .f_frsize = 4096,
-        .f_blocks = session_size(session_of(req)) / 4096,
-        .f_files = 1,
         .f_namemax = 255,
     };
 
     (void)ino;
+    if (e->side)
+        side_room(e->side, &room);
+    st.f_blocks = session_size(e->session) / 4096 + (room.used + room.free) / 4096;
+    st.f_bfree = st.f_bavail = room.free / 4096;
+    st.f_files = 1 + room.files_used + room.files_free;
+    st.f_ffree = st.f_favail = room.files_free;
     fuse_reply_statfs(req, &st);
 }
 

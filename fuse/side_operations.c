@@ -148,6 +148,13 @@ int side_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
     return err;
 }
 
+int side_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
+                      const struct fuse_file_info *fi)
+{
+    return side_allocate(export_of(req)->side, (int)fi->fh, mode, (uint64_t)offset,
+                         (uint64_t)length);
+}
+
 int side_op_fsync(const struct fuse_file_info *fi)
 {
     return fsync((int)fi->fh) < 0 ? -errno : 0;
