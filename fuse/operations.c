@@ -297,10 +297,14 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-    off_t size = is_side(ino) ? side_op_size(fi) : (off_t)session_size(session_of(req));
+    off_t size = (off_t)session_size(session_of(req)), at = 0;
 
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         fuse_reply_err(req, EINVAL);
+    else if (is_side(ino) && (at = side_op_lseek(offset, whence, fi)) < 0)
+        reply_error(req, (int)at);
+    else if (is_side(ino))
+        fuse_reply_lseek(req, at);
     else if (offset < 0 || offset >= size)
         fuse_reply_err(req, ENXIO);
     else

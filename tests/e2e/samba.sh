@@ -59,6 +59,11 @@ expect_grep 'attributes: +[A-Z]*H' <(smb 'allinfo ext4.vhdx')
 expect_equal "the file beside it" "$(stat -c %s "$export_dir/shortcut.ico")" 70000
 smb 'setmode ext4.vhdx -h' >/dev/null
 
+note "a list that forbids deletion: refused at once, not at the close"
+smbacl / -a 'ACL:S-1-1-0:DENIED/0x0/0x40' >/dev/null
+smbacl ext4.vhdx -a 'ACL:S-1-1-0:DENIED/0x0/0x10000' >/dev/null
+check undeletable
+
 note "while Linux has the partition mounted"
 mount_at "$disk" "$mnt"
 check busy

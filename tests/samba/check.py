@@ -10,6 +10,7 @@ Prints a line for each operation and its result; ends with 1 at the first that i
   beside            small files beside it, made as Windows makes them
   data FROM MODEL   random reads and writes from byte FROM of the disk on; MODEL is a copy of the disk, and kept up
   flush DEVICE SHARE   a flush and a write-through reach the device; on SHARE, which has "sync always", each write
+  undeletable       with an access control list that forbids deletion
   durable DEVICE DIRECTORY   durable handles, with the partition left alone, and mounted, in between
   busy              the partition is mounted: the file can be looked at, and not opened
 """
@@ -300,6 +301,17 @@ def check_flush():
         tell(what, done) if wanted is None else expect(what, done, wanted)
         h.close()
         c.close()
+
+
+def check_undeletable():
+    c = connect()
+    refused("open to delete", "ACCESS_DENIED", c.open, NAME, DELETE)
+    refused("open with delete-on-close", "ACCESS_DENIED", c.open, NAME, READ | DELETE, 7, OPEN, DELETE_ON_CLOSE)
+    allowed("open read/write", c.open, NAME, READ_WRITE, SHARE_READ).close()
+    h = allowed("create and delete another file", c.open, "other", READ_WRITE | DELETE, 7, CREATE, DELETE_ON_CLOSE)
+    h.close()
+    refused("it is gone", "OBJECT_NAME_NOT_FOUND", c.open, "other", READ)
+    c.close()
 
 
 def device_free(device):

@@ -72,7 +72,7 @@ samba_configure() {
 END
     sed '/^\[wsl\]/,$d' "$SRC/dist/samba/vhdxfs.conf" >"$SMB/vhdxfs.conf"
     testparm -s "$SMB/smb.conf" >"$SMB/testparm" 2>"$SMB/testparm.errors" || fail "testparm: $(<"$SMB/testparm.errors")"
-    ! grep -i 'unknown\|ignoring\|invalid' "$SMB/testparm.errors" || fail "testparm does not understand the share"
+    ! grep -i 'unknown\|ignoring\|invalid\|deprecated' "$SMB/testparm.errors" || fail "testparm does not understand the share"
     printf '%s\n' $SMB_PASSWORD $SMB_PASSWORD | smbpasswd -c "$SMB/smb.conf" -s -a $SMB_USER >/dev/null 2>&1
     printf '%s\n' "username = $SMB_USER" "password = $SMB_PASSWORD" "domain = WORKGROUP" >"$SMB/auth"
 }
