@@ -25,8 +25,8 @@ lanes=(
 )
 # SMBTORTURE=long: all tests of leases and oplocks, with waits of up to 35 s each; five minutes.
 if [[ ${SMBTORTURE-} == long ]]; then
-    lanes[3]=smb2.lease lanes[4]=smb2.rename
-    lanes[5]="in/oplock_test smb2.oplock" lanes[6]="smb2.durable-v2-delay smb2.fileid"
+    lanes[3]=smb2.lease lanes[4]="in/test_rename smb2.rename"
+    lanes[5]="in/oplock_test smb2.oplock" lanes[6]="smb2.durable-v2-delay smb2.fileid.fileid"
 fi
 
 mount_plain() {
@@ -38,21 +38,21 @@ mount_plain() {
 
 # lane NUMBER: its daemon and its shares export-N, under-N and plain-N.
 new_lane() {
-    local i=$1 directory export
+    local i=$1 directory shown
     new_ext4 64M
     lane_disk[i]=$LOOP
     new_dir export
-    export=$DIR
-    lane_export[i]=$export
-    serve -o "$SMB_OPTIONS" "$LOOP" "$export"
+    shown=$DIR
+    lane_export[i]=$shown
+    serve -o "$SMB_OPTIONS" "$LOOP" "$shown"
     lane_pid[i]=$SERVE_PID
     mkdir "$plain/$i" "$SCRATCH/under-$i"
-    for directory in testlock oplock_test; do
+    for directory in testlock oplock_test test_rename; do
         mkdir "$SCRATCH/under-$i/$directory"
-        mount_at "$export" "$SCRATCH/under-$i/$directory" --bind
+        mount_at "$shown" "$SCRATCH/under-$i/$directory" --bind
     done
     chown -R "$SMB_UID:$SMB_GID" "$plain/$i" "$SCRATCH/under-$i"
-    samba_share "export-$i" "$export"
+    samba_share "export-$i" "$shown"
     samba_share "under-$i" "$SCRATCH/under-$i"
     samba_share "plain-$i" "$plain/$i"
 }
@@ -125,7 +125,7 @@ fi
 note "differences: $(wc -l <"$SCRATCH/found"), all of them listed"
 
 for i in "${!lanes[@]}"; do
-    for directory in testlock oplock_test; do umount "$SCRATCH/under-$i/$directory"; done
+    for directory in testlock oplock_test test_rename; do umount "$SCRATCH/under-$i/$directory"; done
     stop_serving "${lane_pid[i]}" "${lane_export[i]}"
     fsck_clean "${lane_disk[i]}"
 done
