@@ -1,6 +1,5 @@
 # What is installed beside the programs. Where to: see configure.
 EXTRA_DIST += dist/completions dist/systemd dist/samba dist/windows
-CLEANFILES =
 
 bashcompletiondir = @bashcompletiondir@
 windowsdir = $(docdir)/windows

@@ -60,14 +60,14 @@ new_lane() {
 # What tests leave must not take the few places beside the VHDX from the next.
 clear_lane() { find "${lane_export[$1]}" -mindepth 1 ! -name ext4.vhdx -delete; }
 
-# run_test SHARE TEST: prints "test result" for each part, by the names that "smbtorture --list" has.
+# torture SHARE TEST: prints "test result" for each part, by the names that "smbtorture --list" has.
 torture() {
     local log=$SCRATCH/log.$1.$2 prefix=$2 rc=0
     timeout 600 smbtorture -s "$SMB/smb.conf" -U "$SMB_USER%$SMB_PASSWORD" "//127.0.0.1/$1" "$2" >"$log" 2>&1 || rc=$?
     ((rc <= 1)) || echo "$2 exit-code-$rc"
     # Of a single test it prints the last part of the name only, of a suite what is behind the suite's.
     sed -nE 's/^(success|failure|error|skip): (.*)/\1 \2/; T; s/ \[$//; s/([^ ]*) (.*)/\2 \1/; :a; s/ (.* )/_\1/; ta; p' "$log" | while read -r name result; do
-        if [[ $prefix == *".$name" ]]; then
+        if [[ $prefix == *.*".$name" ]]; then
             echo "$prefix $result"
         else
             echo "$prefix.$name $result"
@@ -99,21 +99,49 @@ for i in "${!lanes[@]}"; do
     done
 done
 for job in "${jobs[@]}"; do wait "$job"; done
-samba_stop
-
 for kind in export plain; do sort "$SCRATCH"/results.$kind.* >"$SCRATCH/$kind"; done
-# A crash of a client that has no result is a difference too.
-join -a 1 -a 2 -e none -o 0,1.2,2.2 "$SCRATCH/plain" "$SCRATCH/export" >"$SCRATCH/joined"
+
+awk '/^ *smb2\./ { print $1, $2, $3 }' "$DIFFERENCES" | sort >"$SCRATCH/listed"
+awk '/^ *smb2\./ && $4 == "sometimes" { print $1, $2, $3 }' "$DIFFERENCES" | sort >"$SCRATCH/sometimes"
+
+# Writes what differs to "found", what should to "expected", and what is in one of them only to "diff".
+compare() {
+    # A crash of a client that has no result is a difference too.
+    join -a 1 -a 2 -e none -o 0,1.2,2.2 "$SCRATCH/plain" "$SCRATCH/export" >"$SCRATCH/joined"
+    awk '$2 != $3' "$SCRATCH/joined" >"$SCRATCH/found"
+    # Of what is listed, what was run this time; and of what comes "sometimes", what came.
+    join "$SCRATCH/listed" <(cut -d ' ' -f 1 "$SCRATCH/joined") | grep -vxFf <(comm -23 "$SCRATCH/sometimes" "$SCRATCH/found") \
+        >"$SCRATCH/expected"
+    diff "$SCRATCH/expected" "$SCRATCH/found" >"$SCRATCH/diff"
+}
+
+# Runs what is in "diff" again, with the machine for itself: many of these tests measure time, and a busy machine fails them.
+again() {
+    local i word share kind result names
+    names=$(awk '/^[<>]/ { print $2 }' "$SCRATCH/diff" | sort -u)
+    note "once more, one at a time:" $names
+    for i in "${!lanes[@]}"; do
+        share=export-$i
+        for word in ${lanes[i]}; do
+            [[ $word != in/* ]] || share=under-$i
+            grep -qE "^${word//./\\.}(\.|\$)" <<<"$names" || continue
+            clear_lane "$i"
+            torture "$share" "$word" >"$SCRATCH/again.export"
+            torture "plain-$i" "$word" >"$SCRATCH/again.plain"
+            for kind in export plain; do
+                result=$(sort "$SCRATCH/again.$kind" <(grep -vE "^${word//./\\.}(\.[^ ]*)? " "$SCRATCH/$kind"))
+                echo "$result" >"$SCRATCH/$kind"
+            done
+        done
+    done
+}
+
+compare || again
+samba_stop
 note "$(wc -l <"$SCRATCH/joined") tests; on the plain directory: $(cut -d ' ' -f 2 "$SCRATCH/joined" | sort | uniq -c | xargs)," \
     "on the export: $(cut -d ' ' -f 3 "$SCRATCH/joined" | sort | uniq -c | xargs)"
 (($(grep -c ' success success$' "$SCRATCH/joined") > 80)) || fail "too few tests could be run"
-awk '$2 != $3' "$SCRATCH/joined" >"$SCRATCH/found"
-awk '/^ *smb2\./ { print $1, $2, $3 }' "$DIFFERENCES" | sort >"$SCRATCH/listed"
-awk '/^ *smb2\./ && $4 == "sometimes" { print $1, $2, $3 }' "$DIFFERENCES" | sort >"$SCRATCH/sometimes"
-# Of what is listed, what was run this time; and of what comes "sometimes", what came.
-join "$SCRATCH/listed" <(cut -d ' ' -f 1 "$SCRATCH/joined") | grep -vxFf <(comm -23 "$SCRATCH/sometimes" "$SCRATCH/found") \
-    >"$SCRATCH/expected"
-if ! diff "$SCRATCH/expected" "$SCRATCH/found" >"$SCRATCH/diff"; then
+if ! compare; then
     version=$(smbd --version)
     if [[ $version != 'Version 4.17.'* ]]; then
         cat "$SCRATCH/diff"
