@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A share with dist/samba/vhdxfs.conf shows the VHDX as Windows wants it, keeps what clients set over a restart, moves
 # data right, and lets nobody destroy it.
-# test: timeout=180 asan=no
+# test: timeout=180 quick=no asan=no
 . "$(dirname "$0")/../samba/lib.sh"
 samba_python -c ''
 

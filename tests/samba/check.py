@@ -238,7 +238,7 @@ def check_data():
     with open(model_path, "r+b") as f:
         model = bytearray(f.read())
         reads = writes = zeros = moved = 0
-        end = time.monotonic() + float(os.environ.get("DATA_SECONDS", 6))
+        end = time.monotonic() + float(os.environ.get("DATA_SECONDS", 4))
         while time.monotonic() < end or reads + writes < 50:
             length = rng.choice((1, 511, 512, 4096, 4097, 65536, 300000, MIB))
             length = rng.randint(1, length) if rng.random() < 0.5 else length
