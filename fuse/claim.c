@@ -223,6 +223,8 @@ int claim_take(struct claim *claim, const char *spec, const struct safety_policy
         err = examine(claim, path, &opened, policy, expected, failure);
     if (err)
         close_fd(&opened.fd);
+    else
+        claim->footprint = footprint_of(&claim->backing);
     return err;
 }
 
@@ -232,5 +234,6 @@ void claim_release(struct claim *claim)
 
     if (err)
         log_warning("%s: cannot flush its cache: %s", claim->facts.path, strerror(-err));
+    claim->footprint = footprint_of(&claim->backing);
     backing_close(&claim->backing);
 }

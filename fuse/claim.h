@@ -12,11 +12,13 @@
 #define FUSE_CLAIM_H
 
 #include "fuse/backing.h"
+#include "fuse/footprint.h"
 #include "fuse/safety.h"
 
 struct claim {
     struct facts facts; /* as found when it was taken */
     struct backing backing;
+    struct footprint footprint; /* as it was taken; after claim_release() as it was given back */
 };
 
 /*

@@ -9,8 +9,10 @@ libdaemon_a_SOURCES = \
 	fuse/daemon.c fuse/daemon.h \
 	fuse/datapath.c fuse/datapath.h \
 	fuse/disk.h \
+	fuse/dos_attributes.c fuse/dos_attributes.h \
 	fuse/failure.h \
 	fuse/firewall.c fuse/firewall.h \
+	fuse/footprint.c fuse/footprint.h \
 	fuse/log.c fuse/log.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \

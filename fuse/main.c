@@ -108,6 +108,7 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
     if (!err) {
         se = fuse_session_new(&args, &export_operations, sizeof(export_operations), export);
         err = se ? 0 : failed(failure, EXIT_USAGE, -EINVAL, "libfuse refused the mount options");
+        export->fuse = se;
     }
     if (!err && fuse_session_mount(se, mountpoint) < 0)
         err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",

@@ -176,6 +176,18 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
+/* Opens the VHDX. When that found it changed, the kernel must not go on with the old times. */
+static int open_vhdx(struct exported *e, fuse_ino_t ino, struct failure *failure)
+{
+    struct timespec before = session_modified(e->session), now;
+    int err = session_open(e->session, failure);
+
+    now = session_modified(e->session);
+    if (!err && (now.tv_sec != before.tv_sec || now.tv_nsec != before.tv_nsec))
+        fuse_lowlevel_notify_inval_inode(e->fuse, ino, -1, 0);
+    return err;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct exported *e = export_of(req);
@@ -194,7 +206,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, EROFS);
         return;
     }
-    err = session_open(e->session, &failure);
+    err = open_vhdx(e, ino, &failure);
     if (err) {
         log_error("open refused: %s", failure.text);
         fuse_reply_err(req, err == -EBUSY ? EBUSY : EIO);
@@ -268,9 +280,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     struct session *s = session_of(req);
     int err;
 
-    (void)fi;
     if (is_side(ino))
-        err = -EOPNOTSUPP;
+        err = side_op_fallocate(req, mode, offset, length, fi);
     else if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
         err = session_zero(s, (uint64_t)offset, (uint64_t)length, true);
     else if ((mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE)
@@ -286,27 +297,38 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-    off_t size = is_side(ino) ? side_op_size(fi) : (off_t)session_size(session_of(req));
+    off_t size = (off_t)session_size(session_of(req)), at = 0;
 
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         fuse_reply_err(req, EINVAL);
+    else if (is_side(ino) && (at = side_op_lseek(offset, whence, fi)) < 0)
+        reply_error(req, (int)at);
+    else if (is_side(ino))
+        fuse_reply_lseek(req, at);
     else if (offset < 0 || offset >= size)
         fuse_reply_err(req, ENXIO);
     else
         fuse_reply_lseek(req, whence == SEEK_DATA ? offset : size);
 }
 
+/* Free is what is left for the files beside the VHDX: clients ask before they make one. */
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
+    struct exported *e = export_of(req);
+    struct side_room room = {0};
     struct statvfs st = {
         .f_bsize = 4096,
         .f_frsize = 4096,
-        .f_blocks = session_size(session_of(req)) / 4096,
-        .f_files = 1,
         .f_namemax = 255,
     };
 
     (void)ino;
+    if (e->side)
+        side_room(e->side, &room);
+    st.f_blocks = session_size(e->session) / 4096 + (room.used + room.free) / 4096;
+    st.f_bfree = st.f_bavail = room.free / 4096;
+    st.f_files = 1 + room.files_used + room.files_free;
+    st.f_ffree = st.f_favail = room.files_free;
     fuse_reply_statfs(req, &st);
 }
 

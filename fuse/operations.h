@@ -16,8 +16,9 @@
 struct exported {
     struct session *session;
     struct xattrs *xattrs;
-    struct side *side;     /* NULL where the root is a file */
-    bool is_file;          /* the mount point is a regular file: the root is the VHDX */
+    struct side *side; /* NULL where the root is a file */
+    bool is_file;      /* the mount point is a regular file: the root is the VHDX */
+    struct fuse_session *fuse;
     void (*ready)(void *); /* called once, when the kernel has accepted the mount */
     void *ready_arg;
 };

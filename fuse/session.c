@@ -45,15 +45,29 @@ static int open_store(struct session *s, unsigned flags, struct failure *failure
                       failure);
 }
 
+/*
+ * Whoever had the file open before must see that it is no longer the same: SMB gives a durable
+ * handle back only to a file with unchanged times.
+ */
+static void notice_change(struct session *s, const struct footprint *given_back)
+{
+    if (footprint_equal(given_back, &s->claim.footprint))
+        return;
+    touch(s);
+    log_debug("%s: was written to since it was given back", s->claim.facts.path);
+}
+
 /* Under claim_lock, with no client. */
 static int take(struct session *s, struct failure *failure)
 {
     const struct options *o = s->options;
     struct safety_policy policy = policy_of(s);
+    struct footprint given_back = s->claim.footprint;
     int err = claim_take(&s->claim, o->source, &policy, &s->facts, failure);
 
     if (err)
         return err;
+    notice_change(s, &given_back);
     s->claim.backing.no_discard = o->no_discard;
     err = commit_check(o, &s->facts, failure);
     if (!err)
@@ -185,8 +199,7 @@ static void log_start(const struct session *s)
              *s->facts.type ? s->facts.type : "no file system", *s->facts.uuid ? ", UUID " : "",
              s->facts.uuid, format_size(s->layout.disk_size, disk), s->layout.logical_sector,
              format_size(s->layout.block_size, block), facts_identity(&s->facts),
-             o->cow ? "writes go to " : "state in ", where,
-             o->read_only ? "; read-only" : "",
+             o->cow ? "writes go to " : "state in ", where, o->read_only ? "; read-only" : "",
              o->claim_at_mount ? "; claimed for the whole mount" : "");
     if (*s->facts.mounted_on)
         log_warning("%s is mounted on %s: the VHDX can be opened as soon as it is unmounted",

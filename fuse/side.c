@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -239,20 +240,37 @@ int side_open_file(struct side *s, uint64_t inode, int flags)
     return fd < 0 ? -errno : fd;
 }
 
-/* Whether a file of size OLD may become NEW bytes long. Locked. */
-static bool quota_allows(const struct side *s, uint64_t old, uint64_t new)
+/* The sizes of all files together. Locked. */
+static uint64_t total_size(const struct side *s)
 {
     uint64_t total = 0;
 
-    if (new <= old)
-        return true;
     for (unsigned i = 0; i < SIDE_FILES_MAX; i++) {
         struct stat st;
 
         if (*s->slots[i].name && stat_slot(s, &s->slots[i], &st) == 0)
             total += (uint64_t)st.st_size;
     }
-    return new <= SIDE_QUOTA &&total - old + new <= SIDE_QUOTA;
+    return total;
+}
+
+void side_room(struct side *s, struct side_room *room)
+{
+    LOCK_SCOPE(&s->lock);
+
+    *room = (struct side_room){.used = total_size(s)};
+    for (unsigned i = 0; i < SIDE_FILES_MAX; i++)
+        room->files_used += *s->slots[i].name != '\0';
+    if (s->read_only)
+        return;
+    room->files_free = SIDE_FILES_MAX - room->files_used;
+    room->free = room->used < SIDE_QUOTA ? SIDE_QUOTA - room->used : 0;
+}
+
+/* Whether a file of size OLD may become NEW bytes long. Locked. */
+static bool quota_allows(const struct side *s, uint64_t old, uint64_t new)
+{
+    return new <= old || (new <= SIDE_QUOTA &&total_size(s) - old + new <= SIDE_QUOTA);
 }
 
 int side_write(struct side *s, int fd, const void *data, size_t length, uint64_t offset)
@@ -265,6 +283,20 @@ int side_write(struct side *s, int fd, const void *data, size_t length, uint64_t
     if (!quota_allows(s, (uint64_t)st.st_size, offset + length))
         return -ENOSPC;
     return pwrite_full(fd, data, length, offset);
+}
+
+int side_allocate(struct side *s, int fd, int mode, uint64_t offset, uint64_t length)
+{
+    struct stat st;
+    LOCK_SCOPE(&s->lock);
+
+    if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+        return -EOPNOTSUPP;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!(mode & FALLOC_FL_PUNCH_HOLE) && !quota_allows(s, (uint64_t)st.st_size, offset + length))
+        return -ENOSPC;
+    return fallocate(fd, mode, (off_t)offset, (off_t)length) < 0 ? -errno : 0;
 }
 
 int side_truncate(struct side *s, uint64_t inode, uint64_t size)

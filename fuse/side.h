@@ -29,6 +29,13 @@ int side_open(struct side **side, const char *directory, const char *identity, b
               struct failure *failure);
 void side_close(struct side *side);
 
+/* What the limits leave; nothing when read-only. */
+struct side_room {
+    uint64_t used, free; /* bytes */
+    unsigned files_used, files_free;
+};
+void side_room(struct side *side, struct side_room *room);
+
 /* The file's inode number and attributes (type, size, times). -ENOENT. */
 int side_lookup(struct side *side, const char *name, uint64_t *inode, struct stat *st);
 int side_stat(struct side *side, uint64_t inode, struct stat *st);
@@ -43,6 +50,8 @@ int side_open_file(struct side *side, uint64_t inode, int flags);
 
 /* -ENOSPC when the file would make all together larger than the quota. */
 int side_write(struct side *side, int fd, const void *data, size_t length, uint64_t offset);
+/* fallocate(2): MODE is 0, or one of PUNCH_HOLE and ZERO_RANGE; each with KEEP_SIZE. */
+int side_allocate(struct side *side, int fd, int mode, uint64_t offset, uint64_t length);
 int side_truncate(struct side *side, uint64_t inode, uint64_t size);
 int side_set_times(struct side *side, uint64_t inode, const struct timespec times[2]);
 

@@ -11,6 +11,7 @@ static void fill_attributes(const struct exported *e, uint64_t ino, const struct
                             struct stat *st)
 {
     const struct options *o = e->session->options;
+    blkcnt_t whole = (real->st_size + 4095) / 4096 * 8; /* as if nothing were sparse */
 
     *st = (struct stat){
         .st_ino = ino,
@@ -19,7 +20,7 @@ static void fill_attributes(const struct exported *e, uint64_t ino, const struct
         .st_uid = o->uid,
         .st_gid = o->gid,
         .st_size = real->st_size,
-        .st_blocks = (real->st_size + 511) / 512,
+        .st_blocks = real->st_blocks > whole ? real->st_blocks : whole,
         .st_blksize = 4096,
         .st_atim = real->st_atim,
         .st_mtim = real->st_mtim,
@@ -148,16 +149,23 @@ int side_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
     return err;
 }
 
+int side_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
+                      const struct fuse_file_info *fi)
+{
+    return side_allocate(export_of(req)->side, (int)fi->fh, mode, (uint64_t)offset,
+                         (uint64_t)length);
+}
+
 int side_op_fsync(const struct fuse_file_info *fi)
 {
     return fsync((int)fi->fh) < 0 ? -errno : 0;
 }
 
-off_t side_op_size(const struct fuse_file_info *fi)
+off_t side_op_lseek(off_t offset, int whence, const struct fuse_file_info *fi)
 {
-    struct stat st;
+    off_t at = lseek((int)fi->fh, offset, whence);
 
-    return fstat((int)fi->fh, &st) < 0 ? 0 : st.st_size;
+    return at < 0 ? -errno : at;
 }
 
 int side_op_unlink(struct exported *e, const char *name)

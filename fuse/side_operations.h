@@ -20,8 +20,11 @@ int side_op_read(void *data, size_t size, off_t offset, const struct fuse_file_i
                  size_t *done);
 int side_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
                   const struct fuse_file_info *fi, size_t *done);
+int side_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
+                      const struct fuse_file_info *fi);
 int side_op_fsync(const struct fuse_file_info *fi);
-off_t side_op_size(const struct fuse_file_info *fi);
+/* SEEK_DATA or SEEK_HOLE: the position or -errno. The descriptor's own one means nothing. */
+off_t side_op_lseek(off_t offset, int whence, const struct fuse_file_info *fi);
 int side_op_unlink(struct exported *e, const char *name);
 int side_op_rename(struct exported *e, const char *name, const char *to, unsigned flags);
 

@@ -2,6 +2,8 @@
 #include "fuse/xattr_operations.h"
 
 #include "common/cleanup.h"
+#include "fuse/dos_attributes.h"
+#include "fuse/log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,6 +24,10 @@ void xattr_op_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
     char object[SIDE_NAME_MAX + 1];
     int err = object_of(e, ino, object);
 
+    if (!err && is_vhdx(e, ino) && dos_attributes_unfit(name, value, size)) {
+        log_warning("refused to mark the VHDX sparse, compressed or encrypted (%s)", name);
+        err = -EPERM;
+    }
     reply_error(req, err ? err : xattrs_set(e->xattrs, object, name, value, size, flags));
 }
 

@@ -8,7 +8,8 @@ packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config u
 packages_run=(fuse3 e2fsprogs mount util-linux)
 packages_demo=(qemu-utils libvhdi-utils)
 packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
-    fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
+    fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc
+    samba samba-testsuite smbclient python3-impacket iproute2)
 
 # packages_missing NAME...: prints those which are not installed.
 packages_missing() {
@@ -47,7 +48,8 @@ packages_ensure() {
 }
 
 packages_apt() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
+    # Offline for systemctl: what comes with a service (samba) must not start it here.
+    SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
 # as_owner SRC COMMAND...: under sudo, what is made in the source tree belongs to its owner, not to root.

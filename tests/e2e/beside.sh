@@ -24,6 +24,12 @@ expect_fail 1 'no such attribute' setfattr -x user.absent "$VHDX"
 setfattr -n user.removed -v x "$VHDX"
 setfattr -x user.removed "$VHDX"
 
+note "attributes with which Windows would no longer attach the file: sparse, as Samba and ntfs-3g write it"
+sparse=0x000005000500000011000000000200000000000000000000
+expect_fail 1 'not permitted' setfattr -n user.DOSATTRIB -v "$sparse" "$VHDX"
+expect_fail 1 'not permitted' setfattr -n system.ntfs_attrib_be -v 0x00000220 "$VHDX"
+expect_grep 'refused to mark the VHDX sparse' "$SERVE_LOG"
+
 note "limits: 64 attributes, 64 KiB each, 256 KiB together"
 head -c 65536 /dev/zero >"$SCRATCH/large"
 set_large=(python3 -c 'import os, sys; os.setxattr(sys.argv[1], sys.argv[3], open(sys.argv[2], "rb").read())'
@@ -46,6 +52,26 @@ rm "$export_dir/c"
 expect_fail 1 'no space' dd if=/dev/zero of="$export_dir/big" bs=1M count=9
 rm "$export_dir/big"
 truncate -s 8 "$export_dir/b"
+
+note "room is shown, reserved and given back"
+room() { echo $(($(stat -f -c '%a * %S' "$export_dir") / 1024)); }
+expect_equal "free KiB" "$(room)" $(((8 << 20) / 1024 - 4)) # 3008 bytes are there
+expect_equal "free files" "$(stat -f -c %d "$export_dir")" 14
+fallocate -l 2M "$export_dir/reserved"
+expect_equal "size" "$(stat -c %s "$export_dir/reserved")" $((2 << 20))
+expect_equal "free KiB" "$(room)" $(((6 << 20) / 1024 - 4))
+expect_fail 1 'no space' fallocate -l 9M "$export_dir/reserved"
+expect_fail 1 'no space' fallocate --keep-size -l 9M "$export_dir/reserved"
+head -c 2M /dev/urandom >"$export_dir/reserved"
+cp "$export_dir/reserved" "$SCRATCH/reserved"
+for range in "0 4096" "5000 100" "1048576 500000"; do
+    fallocate --punch-hole -o "${range% *}" -l "${range#* }" "$export_dir/reserved"
+    fallocate --punch-hole -o "${range% *}" -l "${range#* }" "$SCRATCH/reserved"
+done
+same_bytes "$export_dir/reserved" "$SCRATCH/reserved"
+expect_fail 1 'unsupported|not supported' fallocate --collapse-range -o 0 -l 4096 "$export_dir/reserved"
+rm "$export_dir/reserved"
+expect_equal "free KiB" "$(room)" $(((8 << 20) / 1024 - 4))
 for i in $(seq 14); do : >"$export_dir/file$i"; done
 expect_fail 1 'no space' touch "$export_dir/too_many"
 rm "$export_dir"/file*

@@ -70,6 +70,40 @@ mounts || fail "the daemon is gone, and the device still held"
 umount "$mnt"
 fsck_clean "$disk"
 
+note "the file's times tell who comes back that Linux has written meanwhile, and only then"
+times() { stat -c '%y %z' "$1"; }
+given_back() { wait_until 10 device_free "$1" || fail "$1 is closed, and still held"; }
+for source in "$disk" "$SCRATCH/plain.img"; do
+    if [[ $source != "$disk" ]]; then
+        truncate -s 64M "$source"
+        mke2fs -q -F -t ext4 "$source"
+    fi
+    serve "$source" "$export_dir"
+    printf x | dd of="$VHDX" bs=1 seek=$((30 << 20)) conv=notrunc status=none
+    [[ $source == "$disk" ]] && given_back "$source"
+    before=$(times "$VHDX")
+    : <"$VHDX"
+    expect_equal "the times after an open" "$(times "$VHDX")" "$before"
+    if [[ $source == "$disk" ]]; then
+        given_back "$source"
+        mount -o ro,noload "$source" "$mnt"
+        umount "$mnt"
+        : <"$VHDX"
+        expect_equal "the times after a mount that wrote nothing" "$(times "$VHDX")" "$before"
+        given_back "$source"
+        mounts
+        umount "$mnt"
+    else
+        wait_until 10 tune2fs -L changed "$source" >/dev/null
+    fi
+    stat "$VHDX" >/dev/null # the kernel has the old ones at hand
+    exec 7<"$VHDX"
+    [[ $(times "$VHDX") != "$before" ]] || fail "$source was written to, and the times are the same"
+    exec 7<&-
+    stop_serving
+done
+fsck_clean "$disk"
+
 note "a device that loses its medium and gets it back"
 ln -s "$disk" "$SCRATCH/partition"
 serve "$SCRATCH/partition" "$export_dir"
