@@ -67,6 +67,19 @@ static int open_folder(struct side *s)
     return s->folder < 0 ? -errno : 0;
 }
 
+/* The same, and a file that another instance has made meanwhile. */
+static struct slot *slot_found(struct side *s, const char *name)
+{
+    struct slot *slot = slot_named(s, name);
+    struct stat st;
+
+    if (slot || strlen(name) > SIDE_NAME_MAX || strchr(name, '/') ||
+        (s->folder < 0 && open_folder(s) < 0) ||
+        fstatat(s->folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return slot;
+    return take_slot(s, name);
+}
+
 static int make_folder(struct side *s)
 {
     if (s->folder >= 0)
@@ -151,7 +164,7 @@ int side_lookup(struct side *s, const char *name, uint64_t *inode, struct stat *
     const struct slot *slot;
     LOCK_SCOPE(&s->lock);
 
-    slot = slot_named(s, name);
+    slot = slot_found(s, name);
     if (!slot)
         return -ENOENT;
     *inode = inode_of(s, slot);
@@ -207,7 +220,7 @@ int side_create(struct side *s, const char *name, int flags, uint64_t *inode)
     err = make_folder(s);
     if (err)
         return err;
-    slot = slot_named(s, name);
+    slot = slot_found(s, name);
     if (slot && flags & O_EXCL)
         return -EEXIST;
     is_new = !slot;
@@ -215,10 +228,13 @@ int side_create(struct side *s, const char *name, int flags, uint64_t *inode)
         slot = take_slot(s, name);
     if (!slot)
         return -ENOSPC;
-    fd = openat(s->folder, name, (flags & (O_ACCMODE | O_TRUNC)) | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+    fd = openat(s->folder, name,
+                (flags & (O_ACCMODE | O_TRUNC)) | (is_new ? O_CREAT | O_EXCL : 0) | O_NOFOLLOW |
+                    O_CLOEXEC,
                 0600);
-    if (fd < 0) {
+    if (fd < 0 || (is_new && fsync(s->folder) < 0)) {
         err = -errno;
+        close_fd(&fd);
         if (is_new)
             *slot->name = '\0';
         return err;

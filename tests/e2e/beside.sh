@@ -114,6 +114,9 @@ serve -o "state=$SCRATCH/two" "$disk" "$export_dir"
 first=$VHDX first_pid=$SERVE_PID
 new_dir export2
 serve -o "state=$SCRATCH/two" "$disk" "$DIR"
+echo one >"${first%/*}/made"
+expect_equal "what the other made" "$(cat "$DIR/made")" one
+! (set -o noclobber && echo two >"$DIR/made") 2>/dev/null || fail "made what was there"
 setfattr -n user.a -v 1 "$first"
 setfattr -n user.b -v 2 "$VHDX"
 setfattr -n user.c -v 3 "$first"
