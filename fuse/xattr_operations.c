@@ -11,7 +11,7 @@ static int object_of(struct exported *e, fuse_ino_t ino, char object[SIDE_NAME_M
 {
     if (is_side(ino))
         return side_name(e->side, ino, object);
-    strcpy(object, is_vhdx(e, ino) ? ":" : ".");
+    strcpy(object, is_vhdx(e, ino) ? ":" : is_disk(ino) ? "/" : ".");
     return 0;
 }
 

@@ -5,9 +5,9 @@
  * state (<identity>.xattrs), which is replaced as a whole, flushed, at every change: so after a
  * crash there are the old ones or the new ones.
  *
- * An object is named by a short text: "." for the directory, ":" for the VHDX, its name for
- * another file. All functions may be called from any thread and return 0 (or a length) or
- * -errno.
+ * An object is named by a short text: "." for the directory, ":" for the VHDX, "/" for
+ * the disk, its name for another file. All functions may be called from any thread and return 0 (or
+ * a length) or -errno.
  */
 #ifndef FUSE_XATTRS_H
 #define FUSE_XATTRS_H
