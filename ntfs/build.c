@@ -214,13 +214,12 @@ static int grow(int fd, const struct ntfs_geometry *g, struct ntfs_names *names)
 
 /* --- the file --------------------------------------------------------------- */
 
-static int set_acl(ntfs_inode *ni, const uint8_t descriptor[NTFS_ACL_SIZE])
+static int set_acl(ntfs_inode *ni, const uint8_t *descriptor, size_t size)
 {
     struct SECURITY_CONTEXT scx = {.vol = ni->vol};
 
     errno = 0;
-    return ntfs_set_ntfs_acl(&scx, ni, (const char *)descriptor, NTFS_ACL_SIZE, 0) ? ntfs_error()
-                                                                                   : 0;
+    return ntfs_set_ntfs_acl(&scx, ni, (const char *)descriptor, size, 0) ? ntfs_error() : 0;
 }
 
 static int is_free(ntfs_volume *volume, uint64_t first, uint64_t count)
@@ -268,18 +267,39 @@ static int give_room(ntfs_inode *ni, const struct ntfs_geometry *g)
     return err;
 }
 
+/* libntfs-3g keeps the sizes beside the name up to date in the directory only. */
+static int set_name_sizes(ntfs_inode *ni, uint64_t size)
+{
+    ntfs_attr_search_ctx *ctx = ntfs_attr_get_search_ctx(ni, NULL);
+    int err = 0;
+
+    if (!ctx)
+        return ntfs_error();
+    if (ntfs_attr_lookup(AT_FILE_NAME, AT_UNNAMED, 0, CASE_SENSITIVE, 0, NULL, 0, ctx) < 0) {
+        err = ntfs_error();
+    } else {
+        FILE_NAME_ATTR *name =
+            (void *)((uint8_t *)ctx->attr + le16_to_cpu(ctx->attr->value_offset));
+
+        name->allocated_size = name->data_size = cpu_to_le64(size);
+        ntfs_inode_mark_dirty(ctx->ntfs_ino);
+    }
+    ntfs_attr_put_search_ctx(ctx);
+    return err;
+}
+
 static int fill_file(ntfs_inode *root, ntfs_inode *ni, const struct ntfs_geometry *g)
 {
-    uint8_t descriptor[NTFS_ACL_SIZE];
+    uint8_t descriptor[NTFS_ACL_MAX];
     int err = give_room(ni, g);
 
     ni->flags |= FILE_ATTR_NOT_CONTENT_INDEXED;
-    ntfs_acl_file(descriptor);
     if (!err)
-        err = set_acl(ni, descriptor);
-    ntfs_acl_directory(descriptor);
+        err = set_name_sizes(ni, g->file_size);
     if (!err)
-        err = set_acl(root, descriptor);
+        err = set_acl(ni, descriptor, ntfs_acl_file(descriptor));
+    if (!err)
+        err = set_acl(root, descriptor, ntfs_acl_directory(descriptor));
     return err;
 }
 

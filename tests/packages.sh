@@ -5,9 +5,9 @@
 
 packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config uuid-dev libjson-c-dev libfuse3-dev
     libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev ntfs-3g-dev)
-packages_run=(fuse3 e2fsprogs mount util-linux)
+packages_run=(fuse3 e2fsprogs mount util-linux ntfs-3g)
 packages_demo=(qemu-utils libvhdi-utils)
-packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
+packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g sleuthkit xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
     fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
 
 # packages_missing NAME...: prints those which are not installed.
