@@ -318,9 +318,14 @@ static int start_volume(struct session *s, struct failure *failure)
 
 static int try_storage(struct session *s, struct failure *failure)
 {
-    int err = try_store(s, failure);
+    int err = start_volume(s, failure);
 
-    return err ? err : start_volume(s, failure);
+    /* Nothing is written before it is known that all can be. */
+    if (!err)
+        err = try_store(s, failure);
+    if (!err && s->options->disk)
+        err = volume_keep(&s->volume, failure);
+    return err;
 }
 
 static int take_at_start(struct session *s, struct failure *failure)
@@ -355,7 +360,7 @@ int session_start(struct session *s, const struct options *options, struct failu
     *s = (struct session){.options = options,
                           .claim_lock = PTHREAD_MUTEX_INITIALIZER,
                           .flush_lock = PTHREAD_MUTEX_INITIALIZER,
-                          .volume = {.memory = -1}};
+                          .volume = {.memory = -1, .whole = -1}};
     touch(s);
     err = look(s, failure);
     if (!err)

@@ -74,71 +74,72 @@ static int write_header(const struct volume *v, int fd)
     return pwrite_full(fd, &header, sizeof(header), 0);
 }
 
-/* The whole volume in WHOLE becomes the image in FD. */
-static int write_image(const struct volume *v, int whole, int fd)
+/* The whole volume becomes the image in FD. */
+static int write_image(const struct volume *v, int fd)
 {
     const struct volume_layout *l = &v->layout;
     uint64_t tail = l->tail_at - VOLUME_AT;
     int err = ftruncate(fd, (off_t)volume_image_size(l)) < 0 ? -errno : 0;
 
     if (!err)
-        err = copy_data(whole, 0, l->ntfs.file_at, fd, VOLUME_IMAGE_HEAD_AT + VOLUME_AT);
+        err = copy_data(v->whole, 0, l->ntfs.file_at, fd, VOLUME_IMAGE_HEAD_AT + VOLUME_AT);
     if (!err)
-        err = copy_data(whole, tail, l->ntfs.volume_size - tail, fd, volume_image_tail_at(l));
+        err = copy_data(v->whole, tail, l->ntfs.volume_size - tail, fd, volume_image_tail_at(l));
     if (!err)
         err = write_table(v, fd);
     return err ? err : write_header(v, fd);
 }
 
-/* Makes the NTFS volume in memory. Returns a descriptor or -errno. */
+static int build_failed(const struct ntfs_names *names, int err, struct failure *failure)
+{
+    const char *cure = err == -ENOENT   ? "; install ntfs-3g"
+                       : err == -ENOSYS ? "; this vhdxfs was built without libntfs-3g"
+                                        : "";
+
+    return failed(failure, *cure ? EXIT_USAGE : EXIT_IO_ERROR, err, "-o disk: cannot %s: %s%s%s%s",
+                  names->stage, strerror(-err), *names->detail ? ": " : "", names->detail, cure);
+}
+
+/* Makes the NTFS volume in memory. */
 static int build_whole(struct volume *v, struct failure *failure)
 {
     const char *identity = v->header.binding.identity;
     struct guid serial = guid_derive(identity, "disk/ntfs-serial");
     struct ntfs_names names = {.file = FILE_NAME, .start = VOLUME_AT, .stage = "make room"};
-    cleanup_fd int fd = memfd_create("vhdxfs-ntfs", MFD_CLOEXEC);
     char label[32];
     int err;
 
     snprintf(label, sizeof(label), "vhdxfs-%.8s", identity);
     names.label = label;
     memcpy(&names.serial, serial.b, sizeof(names.serial));
-    err = fd < 0 ? -errno : ntfs_build(fd, &v->layout.ntfs, &names);
+    v->whole = memfd_create("vhdxfs-ntfs", MFD_CLOEXEC);
+    err = v->whole < 0 ? -errno : ntfs_build(v->whole, &v->layout.ntfs, &names);
     if (err)
-        return failed(failure, err == -ENOENT || err == -ENOSYS ? EXIT_USAGE : EXIT_IO_ERROR, err,
-                      "-o disk: cannot %s: %s%s%s%s", names.stage, strerror(-err),
-                      *names.detail ? ": " : "", names.detail,
-                      err == -ENOENT   ? "; install ntfs-3g"
-                      : err == -ENOSYS ? "; this vhdxfs was built without libntfs-3g"
-                                       : "");
+        return build_failed(&names, err, failure);
     v->header.record = names.record;
-    return steal_fd(&fd);
+    return 0;
 }
 
 static int build_in_memory(struct volume *v, struct failure *failure)
 {
-    cleanup_fd int whole = build_whole(v, failure);
-    int err;
+    int err = build_whole(v, failure);
 
-    if (whole < 0)
-        return whole;
+    if (err)
+        return err;
     v->memory = memfd_create("vhdxfs-disk", MFD_CLOEXEC);
-    err = v->memory < 0 ? -errno : write_image(v, whole, v->memory);
+    err = v->memory < 0 ? -errno : write_image(v, v->memory);
+    close_fd(&v->whole);
     snprintf(v->path, sizeof(v->path), "(memory)");
     return err ? failed(failure, EXIT_IO_ERROR, err, "-o disk: cannot make the image: %s",
                         strerror(-err))
                : 0;
 }
 
-static int build(struct volume *v, const struct store_dir *dir, struct failure *failure)
+static int store_image(const struct volume *v, const struct store_dir *dir, struct failure *failure)
 {
-    cleanup_fd int whole = build_whole(v, failure), fd = -1;
-    int err;
+    cleanup_fd int fd = store_dir_create(dir);
+    int err = fd < 0 ? fd : write_image(v, fd);
 
-    if (whole < 0)
-        return whole;
-    fd = store_dir_create(dir);
-    err = fd < 0 ? fd : write_image(v, whole, fd);
     if (!err && fsync(fd) < 0)
         err = -errno;
     if (!err)
@@ -148,8 +149,7 @@ static int build(struct volume *v, const struct store_dir *dir, struct failure *
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot make it: %s", dir->path,
                       strerror(-err));
     }
-    log_info("built the NTFS volume of disk.img around %s in %s", v->header.binding.identity,
-             dir->path);
+    log_info("new NTFS volume for partition %s in %s", v->header.binding.identity, dir->path);
     return 0;
 }
 
@@ -201,20 +201,13 @@ static int check_image(struct volume *v, int fd, const char *path, struct failur
     return 0;
 }
 
-static int enter(const struct volume *v, struct store_dir *dir, struct failure *failure)
+static int enter(const struct volume *v, struct store_dir *dir, bool read_only,
+                 struct failure *failure)
 {
-    int err = store_dir_enter(dir, v->directory, v->header.binding.identity,
-                              v->flags & VOLUME_READ_ONLY, failure);
+    int err = store_dir_enter(dir, v->directory, v->header.binding.identity, read_only, failure);
 
     store_dir_select(dir, "disk");
     return err;
-}
-
-static int rebuild(struct volume *v, const struct store_dir *dir, struct failure *failure)
-{
-    int err = store_dir_set_aside(dir, failure);
-
-    return err ? err : build(v, dir, failure);
 }
 
 static int start_in_file(struct volume *v, struct failure *failure)
@@ -222,28 +215,50 @@ static int start_in_file(struct volume *v, struct failure *failure)
     cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
     bool read_only = v->flags & VOLUME_READ_ONLY;
     cleanup_fd int fd = -1;
-    int err = enter(v, &dir, failure);
+    /* Nothing is made yet, so not the directory either. */
+    int err = enter(v, &dir, true, failure);
 
-    if (err == -ENOENT && read_only)
-        return build_in_memory(v, failure);
-    if (err)
-        return err;
     snprintf(v->path, sizeof(v->path), "%s", dir.path);
-    fd = store_dir_open(&dir, read_only, failure);
+    fd = err ? err : store_dir_open(&dir, true, failure);
     if (fd == -ENOENT)
-        return read_only ? build_in_memory(v, failure) : build(v, &dir, failure);
+        return read_only ? build_in_memory(v, failure) : build_whole(v, failure);
     if (fd < 0)
         return fd;
-    if (v->flags & VOLUME_RESET)
-        return rebuild(v, &dir, failure);
-    err = check_image(v, fd, dir.path, failure);
-    if (err != -ENODEV)
-        return err;
-    if (read_only)
-        return build_in_memory(v, failure);
-    log_warning("%s: the partition's size or geometry has changed; building the NTFS volume anew",
-                dir.path);
-    return rebuild(v, &dir, failure);
+    v->replaces = v->flags & VOLUME_RESET;
+    if (!v->replaces) {
+        err = check_image(v, fd, dir.path, failure);
+        if (err != -ENODEV)
+            return err;
+        if (read_only)
+            return build_in_memory(v, failure);
+        log_warning("%s: the partition's size or geometry has changed; building the NTFS volume "
+                    "anew",
+                    dir.path);
+        v->replaces = true;
+    }
+    return build_whole(v, failure);
+}
+
+int volume_keep(struct volume *v, struct failure *failure)
+{
+    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_fd int fd = -1;
+    int err = 0;
+
+    if (v->whole < 0)
+        return 0;
+    err = enter(v, &dir, false, failure);
+    fd = err ? err : store_dir_open(&dir, false, failure);
+    if (fd >= 0 && !v->replaces) /* another process has made it meanwhile */
+        err = check_image(v, fd, dir.path, failure);
+    else if (fd >= 0)
+        err = store_dir_set_aside(&dir, failure);
+    else if (fd != -ENOENT)
+        err = fd;
+    if (!err && (fd < 0 || v->replaces))
+        err = store_image(v, &dir, failure);
+    close_fd(&v->whole);
+    return err;
 }
 
 int volume_start(struct volume *v, const char *directory, const char *identity,
@@ -251,7 +266,7 @@ int volume_start(struct volume *v, const char *directory, const char *identity,
 {
     int err;
 
-    *v = (struct volume){.flags = flags, .memory = -1};
+    *v = (struct volume){.flags = flags, .memory = -1, .whole = -1};
     snprintf(v->directory, sizeof(v->directory), "%s", directory);
     err = volume_layout_init(&v->layout, vhdx);
     if (err)
@@ -267,6 +282,7 @@ int volume_start(struct volume *v, const char *directory, const char *identity,
 void volume_end(struct volume *v)
 {
     close_fd(&v->memory);
+    close_fd(&v->whole);
 }
 
 /* --- while it is claimed ------------------------------------------------------ */
@@ -282,7 +298,7 @@ static int open_image(struct volume *v, struct failure *failure)
         fd = fcntl(v->memory, F_DUPFD_CLOEXEC, 0);
         return fd < 0 ? -errno : steal_fd(&fd);
     }
-    err = enter(v, &dir, failure);
+    err = enter(v, &dir, v->flags & VOLUME_READ_ONLY, failure);
     if (err)
         return err;
     fd = store_dir_open(&dir, v->flags & VOLUME_READ_ONLY, failure);

@@ -36,7 +36,9 @@ struct volume {
     unsigned flags;
     struct volume_header header; /* what the image must say */
     struct volume_layout layout;
-    int memory; /* the image when it is in no file; else -1 */
+    int memory;    /* the image when it is in no file; else -1 */
+    int whole;     /* from volume_start() to volume_keep(), the volume just built; else -1 */
+    bool replaces; /* and an image that is there is to be set aside for it */
 
     /* Between volume_open() and volume_close(). */
     struct backing image;
@@ -45,13 +47,15 @@ struct volume {
 };
 
 /*
- * Makes sure that there is a good image, which may mean to build it: so it must be called before
- * the process gives up the right to start programs. DIRECTORY and IDENTITY as for store_open(),
- * which comes before. Returns 0, or -errno with FAILURE filled. volume_end() releases what
- * VOLUME holds, also after an error.
+ * Looks whether there is a good image, or builds the volume, in memory: so it must be called before
+ * the process gives up the right to start programs. Writes nothing. DIRECTORY and IDENTITY
+ * as for store_open(). Returns 0, or -errno with FAILURE filled. volume_end() releases what VOLUME
+ * holds, also after an error.
  */
 int volume_start(struct volume *volume, const char *directory, const char *identity,
                  const struct vhdx_layout *vhdx, unsigned flags, struct failure *failure);
+/* Stores what was built, if anything was. 0 or -errno. */
+int volume_keep(struct volume *volume, struct failure *failure);
 void volume_end(struct volume *volume);
 
 /* Opens and locks the image, and looks whether it still describes the file. 0 or -errno. */
