@@ -23,7 +23,7 @@ start() {
     pids+=("$1=$!")
 }
 
-for pair in "check replay" "metadata state"; do
+for pair in "check replay" "metadata state" "watch"; do
     for target in $pair; do
         start "$target"
     done
