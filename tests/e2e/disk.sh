@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # -o disk: a GPT with an NTFS volume that holds the VHDX, as many independent readers see it; and its write side.
-# test: timeout=300 tsan=yes
+# test: timeout=300
 . "$(dirname "$0")/lib.sh"
 need sgdisk mmls fls istat 7zz ntfs-3g ntfsfix ntfsresize ntfsls ntfscluster vhdiinfo qemu-img
 
