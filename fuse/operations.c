@@ -325,10 +325,11 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
+    const struct session *s = session_of(req);
     struct statvfs st = {
         .f_bsize = 4096,
         .f_frsize = 4096,
-        .f_blocks = session_size(session_of(req), VIEW_VHDX) / 4096,
+        .f_blocks = (session_size(s, VIEW_VHDX) + session_size(s, VIEW_DISK)) / 4096,
         .f_files = 1,
         .f_namemax = 255,
     };
