@@ -1,0 +1,185 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The disk over iSCSI: a real tgtd with dist/iscsi/tgt.conf in a network of its own, read and written by QEMU's client and
+# by a guest with Linux's initiator, which mounts the NTFS and the ext4 in the VHDX in it. UNMAP and SYNCHRONIZE CACHE
+# reach the partition. Then libiscsi's tests, against the disk and against a plain file: see iscsi-results.
+# test: timeout=300 quick=no
+if [[ -z ${VHDXFS_NETWORK-} ]]; then
+    VHDXFS_NETWORK=1 exec unshare --net "$BASH" "$0" "$@"
+fi
+. "$(dirname "$0")/../e2e/lib.sh"
+need tgtd tgtadm tgt-admin iscsi-test-cu iscsistart qemu-img qemu-io ip python3 mkntfs
+qemu-img --help | grep -q '^Supported formats:.* iscsi' || skip "this qemu-img has no iSCSI (package qemu-block-extra)"
+ip link set lo up
+
+iqn=iqn.2004-04.com.example:vhdxfs
+user=vhdxfs password=change-me-now
+url="iscsi://$user%$password@127.0.0.1/$iqn/1"
+fs=$((128 * MiB)) disk=$((256 * MiB))
+
+# --- the target ------------------------------------------------------------------------
+
+export TGT_IPC_SOCKET=$SCRATCH/tgtd # not the system's own
+
+# SIGTERM does not end a tgtd that has targets; this does, with all its connections.
+end_tgtd() {
+    alive "$tgtd" || return 0
+    tgtadm --op update --mode sys --name State -v offline || true
+    tgt-admin --offline ALL >/dev/null 2>&1 || true
+    tgt-admin --delete ALL --force >/dev/null 2>&1 || true
+    tgtadm --op delete --mode system || true
+    wait_until 5 dead "$tgtd" || kill -KILL "$tgtd"
+    wait "$tgtd" 2>/dev/null || true
+}
+
+new_tgtd() {
+    tgtd -D --iscsi portal=127.0.0.1:3260 >"$SCRATCH/tgtd.log" 2>&1 &
+    tgtd=$!
+    defer end_tgtd
+    wait_until "$DEADLINE" tgtadm --op show --mode sys >/dev/null || fail "tgtd: $(cat "$SCRATCH/tgtd.log")"
+}
+
+# target NAME FILE: dist's definition with our name and file, for any initiator.
+target() {
+    sed -e "s|iqn.2004-04.com.example:vhdxfs|$1|; s|/srv/vhdx/disk.img|$2|; s|^\( *initiator-address\).*|\1 ALL|" \
+        "$SRC/dist/iscsi/tgt.conf" >"$SCRATCH/tgt.conf"
+    tgt-admin --conf "$SCRATCH/tgt.conf" --update "$1" || fail "tgt-admin: $(cat "$SCRATCH/tgtd.log")"
+    tgtadm --lld iscsi --op show --mode target | grep -q "Backing store path: $2" || fail "no such target: $1 $2"
+}
+no_target() { tgt-admin --delete "$1" --force; }
+
+requests() { grep -c "opcode: $1 " "$SERVE_LOG" || true; }
+
+# --- an ext4 in the first half of the partition; the second half is for raw data -----------
+
+new_disk "$disk"
+part=$LOOP image=$IMAGE
+mke2fs -q -F -t ext4 -b 4096 -E nodiscard "$part" $((fs / MiB))M
+new_dir mnt
+mnt=$DIR
+head -c 8M /dev/urandom >"$SCRATCH/from-linux"
+head -c 8M /dev/urandom >"$SCRATCH/from-guest"
+mount "$part" "$mnt"
+cp "$SCRATCH/from-linux" "$mnt"
+umount "$mnt"
+vhdx_geometry "$disk" "$MiB"
+new_dir export
+serve -d -o disk "$part" "$DIR"
+export=$DIR
+# Where the VHDX is in the disk: the only cluster that begins with its signature.
+at=$(python3 - "$export/disk.img" <<'END'
+import sys
+with open(sys.argv[1], "rb", buffering=0) as disk:
+    for offset in range(1 << 20, 1 << 30, 1 << 16):
+        disk.seek(offset)
+        if disk.read(512)[:8] == b"vhdxfile":
+            print(offset)
+            break
+END
+)
+[[ $at ]] || fail "no VHDX in the disk"
+payload=$((at + P))
+raw=$((payload + fs)) # the second half
+wait_until "$DEADLINE" device_free "$part"
+new_tgtd
+target "$iqn" "$export/disk.img"
+expect_fail any 'busy|already mounted' mount "$part" "$mnt"
+
+# --- QEMU's client ----------------------------------------------------------------------
+
+note "without the password there is nothing"
+expect_fail any 'fail|denied|auth' qemu-img info "iscsi://127.0.0.1/$iqn/1"
+note "reads and writes by QEMU"
+expect_equal "the disk's size" "$(qemu-img info --output=json "$url" | jq '."virtual-size"')" \
+    "$(stat -c %s "$export/disk.img")"
+window() { # OFFSET SIZE: of the iSCSI disk
+    echo "driver=raw,offset=$1,size=$2,file.driver=iscsi,file.transport=tcp,file.portal=127.0.0.1:3260,file.target=$iqn,file.lun=1,file.user=$user,file.password-secret=key"
+}
+secret=(--object "secret,id=key,data=$password")
+head -c 64M /dev/urandom >"$SCRATCH/data"
+start=${EPOCHREALTIME/./}
+qemu-img convert -n -f raw "${secret[@]}" --target-image-opts "$SCRATCH/data" "$(window $raw $((64 * MiB)))"
+written=${EPOCHREALTIME/./}
+cmp -n $((64 * MiB)) -i "$fs:0" "$part" "$SCRATCH/data" || fail "what was written is not on the partition"
+between=${EPOCHREALTIME/./}
+qemu-img convert -O raw "${secret[@]}" --image-opts "$(window $raw $((64 * MiB)))" "$SCRATCH/back"
+note "64 MiB written in $(((written - start) / 1000)) ms, read in $(((${EPOCHREALTIME/./} - between) / 1000)) ms"
+same_bytes "$SCRATCH/back" "$SCRATCH/data"
+
+note "a flush is a flush, and nothing else is"
+# The cache mode "unsafe" leaves the flushes out that QEMU would do by itself.
+before=$(requests FSYNC)
+qemu-io -f raw -t unsafe -c "write -P 7 $raw 1M" "$url" >/dev/null
+expect_equal "flushes by a write" "$(requests FSYNC)" "$before"
+qemu-io -f raw -t none -c "write -P 8 $raw 1M" -c flush "$url" >/dev/null
+(($(requests FSYNC) > before)) || fail "SYNCHRONIZE CACHE became no fsync"
+note "$(($(requests FSYNC) - before)) fsync"
+
+note "UNMAP gives space back, and reads as zeros"
+allocated() { stat -c %b "$image"; }
+before=$(allocated)
+discards=$(requests FALLOCATE)
+qemu-io -f raw -d unmap -c "discard $raw 32M" -c flush "$url" >/dev/null
+(($(requests FALLOCATE) > discards)) || fail "UNMAP did not arrive"
+(($(allocated) < before - 60000)) || fail "UNMAP gave nothing back: $before, $(allocated) blocks"
+note "$(((before - $(allocated)) / 2048)) MiB given back"
+cmp -n $((32 * MiB)) -i "$fs:0" "$part" /dev/zero || fail "unmapped, and not zero"
+cmp -n $((32 * MiB)) -i "$((fs + 32 * MiB)):$((32 * MiB))" "$part" "$SCRATCH/data" || fail "UNMAP went too far"
+
+# --- a guest with Linux's initiator ---------------------------------------------------------
+
+cat >"$SCRATCH/guest" <<'END'
+#!/bin/bash
+set -euo pipefail
+fail() { echo "FAIL: $*"; exit 1; }
+wait_for() { for ((i = 0; i < 200; i++)); do "$@" && return; sleep 0.05; done; fail "$*"; }
+ifconfig lo up
+wait_for test -e /sys/class/net/eth0
+ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+iscsistart -i iqn.2004-04.com.example:guest -t "$IQN" -g 1 -a 10.0.2.2 -u "$USER" -w "$PASSWORD" ||
+    fail "iscsistart: $?"
+wait_for test -b /dev/sda1
+echo "the guest sees: $(cat /sys/block/sda/device/{vendor,model} | tr -s ' \n' ' ')"
+grep -q write.back /sys/class/scsi_disk/*/cache_type || fail "no write cache, so no flushes: $(cat /sys/class/scsi_disk/*/cache_type)"
+[[ $(cat /sys/block/sda/queue/discard_max_bytes) -gt 0 ]] || fail "no UNMAP"
+mkdir /ntfs /ext4
+mount -t ntfs3 /dev/sda1 /ntfs
+[[ $(head -c 8 /ntfs/ext4.vhdx) == vhdxfile ]] || fail "no VHDX in the NTFS: $(ls -la /ntfs)"
+[[ $(stat -c %s /ntfs/ext4.vhdx) == "$SIZE" ]] || fail "the VHDX has another size"
+losetup -o "$P" /dev/loop0 /ntfs/ext4.vhdx
+mount -t ext4 /dev/loop0 /ext4
+cmp /ext4/from-linux /from-linux || fail "the file in the ext4"
+cp /from-guest /ext4/from-guest
+sync
+umount /ext4
+losetup -d /dev/loop0
+echo "beside it" >/ntfs/beside.txt
+umount /ntfs
+# As a logout: SYNCHRONIZE CACHE, and the disk is gone.
+echo 1 >/sys/block/sda/device/delete
+! dmesg | grep -E 'I/O error|Sense Key|EXT4-fs (error|warning)|ntfs3.*(corrupt|fail|Mark volume)' || fail "the kernel complains"
+END
+guest() {
+    local rc=0
+    "$SRC/tests/guest/run" --timeout 120 --module iscsi_tcp --module sd_mod --module virtio_net --module ntfs3 \
+        --module ext4 --program iscsistart --program cmp --qemu -netdev --qemu user,id=net \
+        --qemu -device --qemu virtio-net-pci,netdev=net,romfile= --env "P=$P" --env "SIZE=$VHDX_SIZE" --env "IQN=$iqn" \
+        --env "USER=$user" --env "PASSWORD=$password" "$@" "$SCRATCH/guest" || rc=$?
+    if ((rc == 77)); then exit 77; fi
+    ((rc == 0)) || fail "the guest failed"
+}
+note "a guest with iscsi_tcp and ntfs3"
+before=$(requests FSYNC)
+guest --file "$SCRATCH/from-linux" --file "$SCRATCH/from-guest"
+note "$(($(requests FSYNC) - before)) fsync by the guest"
+(($(requests FSYNC) > before)) || fail "the guest's flushes did not arrive"
+
+note "without a target the partition is Linux's again"
+no_target "$iqn"
+wait_until "$DEADLINE" device_free "$part" || fail "the partition was not given back"
+fsck_clean "$part"
+mount -o ro "$part" "$mnt"
+same_bytes "$mnt/from-linux" "$SCRATCH/from-linux"
+same_bytes "$mnt/from-guest" "$SCRATCH/from-guest"
+umount "$mnt"
+stop_serving
