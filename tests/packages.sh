@@ -9,6 +9,8 @@ packages_run=(fuse3 e2fsprogs mount util-linux ntfs-3g)
 packages_demo=(qemu-utils libvhdi-utils)
 packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g sleuthkit xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
     fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
+# For the guests and iSCSI.
+packages_test+=(debootstrap systemd-container tgt libiscsi-bin qemu-block-extra open-iscsi iproute2)
 
 # packages_missing NAME...: prints those which are not installed.
 packages_missing() {
@@ -38,12 +40,20 @@ packages_ensure() {
     mapfile -t missing < <(packages_missing "$@") # now that it is known which there are
     if packages_apt install --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
         rm -f "$log"
+        packages_quiet "${missing[@]}"
         return 0
     fi
     tail -n 20 "$log" >&2
     rm -f "$log"
     echo "apt-get could not install: ${missing[*]}" >&2
     return 1
+}
+
+# packages_quiet NAME...: the tests need tgt's programs, not a service that listens on this machine from now on.
+packages_quiet() {
+    if [[ " $* " == *" tgt "* && -d /run/systemd/system ]]; then
+        systemctl --quiet disable --now tgt.service || true
+    fi
 }
 
 packages_apt() {

@@ -183,3 +183,56 @@ same_bytes "$mnt/from-linux" "$SCRATCH/from-linux"
 same_bytes "$mnt/from-guest" "$SCRATCH/from-guest"
 umount "$mnt"
 stop_serving
+
+# --- libiscsi's tests -------------------------------------------------------------------------
+
+# Against the disk, and against a plain file of the same size behind the same tgtd: what fails there is tgtd's or the
+# test's own. They overwrite the partition table; that closes the fence, and the partition must stay as it is.
+note "iscsi-test-cu"
+sync "$image"
+cp --sparse=always "$image" "$SCRATCH/before"
+serve --reset-disk -o disk "$part" "$export"
+truncate -s "$(stat -c %s "$export/disk.img")" "$SCRATCH/plain.img"
+plain=iqn.2004-04.com.example:plain
+target "$iqn" "$export/disk.img"
+target "$plain" "$SCRATCH/plain.img"
+
+# Prints "SUITE.TEST passed|failed|skipped" of each, in order.
+results() {
+    awk '
+        /^Suite: / { suite = $2 }
+        /^ *Test: / { test = $2; skipped = 0 }
+        /\[SKIPPED\]/ { skipped = 1 }
+        /passed$/ { print suite "." test, skipped ? "skipped" : "passed" }
+        /FAILED$/ { print suite "." test, "failed" }' "$1"
+}
+test_cu() { # TARGET: into $SCRATCH/results.TARGET
+    local family log=$SCRATCH/log.${1##*:}
+    for family in LINUX iSCSI; do
+        # Exit code 1: some test failed, which is for us to judge.
+        (cd "$SCRATCH" && timeout 100 iscsi-test-cu --dataloss --verbose --test="$family" \
+            "iscsi://$user%$password@127.0.0.1/$1/1") >"$log" 2>&1 </dev/null || (($? == 1))
+        grep -q 'Tests completed' "$log"
+        results "$log"
+    done >"$SCRATCH/results.${1##*:}"
+}
+test_cu "$plain" &
+test_cu "$iqn" || fail "iscsi-test-cu did not end: $(tail -n 5 "$SCRATCH/log.vhdxfs")"
+wait $! || fail "iscsi-test-cu did not end: $(tail -n 5 "$SCRATCH/log.plain")"
+sort "$SCRATCH/results.vhdxfs" >"$SCRATCH/disk"
+sort "$SCRATCH/results.plain" >"$SCRATCH/plain"
+expect_equal "the tests run" "$(cut -d ' ' -f 1 "$SCRATCH/disk")" "$(cut -d ' ' -f 1 "$SCRATCH/plain")"
+passed=$(grep -c 'passed$' "$SCRATCH/disk")
+note "$passed of $(wc -l <"$SCRATCH/disk") pass on the disk, $(grep -c 'passed$' "$SCRATCH/plain") on a plain file"
+((passed > 100)) || fail "too few pass: $(grep -v 'passed$' "$SCRATCH/disk")"
+join "$SCRATCH/disk" "$SCRATCH/plain" | awk '$2 != $3' >"$SCRATCH/differ"
+sed -n 's/^differs: //p' "$SRC/tests/guest/iscsi-results" | sort | diff - "$SCRATCH/differ" ||
+    fail "other differences than tests/guest/iscsi-results lists"
+no_target "$iqn"
+no_target "$plain"
+expect_grep 'the fence is closed' "$SERVE_LOG"
+wait_until "$DEADLINE" device_free "$part" || fail "the partition was not given back"
+stop_serving
+blockdev --flushbufs "$part"
+same_bytes "$image" "$SCRATCH/before"
+fsck_clean "$part"
