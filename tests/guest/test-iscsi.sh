@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The disk over iSCSI: a real tgtd with dist/iscsi/tgt.conf in a network of its own, read and written by QEMU's client and
 # by a guest with Linux's initiator, which mounts the NTFS and the ext4 in the VHDX in it. UNMAP and SYNCHRONIZE CACHE
-# reach the partition. Then libiscsi's tests, against the disk and against a plain file: see iscsi-results.
+# reach the partition. The same with the kernel's own target, set up by dist/iscsi/lio, in a guest. Then libiscsi's tests,
+# against the disk and against a plain file: see iscsi-results.
 # test: timeout=300 quick=no
 if [[ -z ${VHDXFS_NETWORK-} ]]; then
     VHDXFS_NETWORK=1 exec unshare --net "$BASH" "$0" "$@"
@@ -64,7 +65,7 @@ cp "$SCRATCH/from-linux" "$mnt"
 umount "$mnt"
 vhdx_geometry "$disk" "$MiB"
 new_dir export
-serve -d -o disk "$part" "$DIR"
+serve -d -o disk "$part" "$DIR" # each request is in the log
 export=$DIR
 # Where the VHDX is in the disk: the only cluster that begins with its signature.
 at=$(python3 - "$export/disk.img" <<'END'
@@ -159,18 +160,19 @@ umount /ntfs
 echo 1 >/sys/block/sda/device/delete
 ! dmesg | grep -E 'I/O error|Sense Key|EXT4-fs (error|warning)|ntfs3.*(corrupt|fail|Mark volume)' || fail "the kernel complains"
 END
-guest() {
-    local rc=0
+run_guest() { # SCRIPT [options of the harness]
+    local rc=0 script=$1
+    shift
     "$SRC/tests/guest/run" --timeout 120 --module iscsi_tcp --module sd_mod --module virtio_net --module ntfs3 \
-        --module ext4 --program iscsistart --program cmp --qemu -netdev --qemu user,id=net \
-        --qemu -device --qemu virtio-net-pci,netdev=net,romfile= --env "P=$P" --env "SIZE=$VHDX_SIZE" --env "IQN=$iqn" \
-        --env "USER=$user" --env "PASSWORD=$password" "$@" "$SCRATCH/guest" || rc=$?
+        --module ext4 --program iscsistart --program cmp --env "P=$P" --env "SIZE=$VHDX_SIZE" --env "IQN=$iqn" \
+        --env "USER=$user" --env "PASSWORD=$password" "$@" "$script" || rc=$?
     if ((rc == 77)); then exit 77; fi
     ((rc == 0)) || fail "the guest failed"
 }
 note "a guest with iscsi_tcp and ntfs3"
 before=$(requests FSYNC)
-guest --file "$SCRATCH/from-linux" --file "$SCRATCH/from-guest"
+run_guest "$SCRATCH/guest" --qemu -netdev --qemu user,id=net --qemu -device --qemu virtio-net-pci,netdev=net,romfile= \
+    --file "$SCRATCH/from-linux" --file "$SCRATCH/from-guest"
 note "$(($(requests FSYNC) - before)) fsync by the guest"
 (($(requests FSYNC) > before)) || fail "the guest's flushes did not arrive"
 
@@ -183,6 +185,63 @@ same_bytes "$mnt/from-linux" "$SCRATCH/from-linux"
 same_bytes "$mnt/from-guest" "$SCRATCH/from-guest"
 umount "$mnt"
 stop_serving
+
+# --- the kernel's own target, in a guest ------------------------------------------------------
+
+cat >"$SCRATCH/guest-lio" <<'END'
+#!/bin/bash
+set -euo pipefail
+fail() { echo "FAIL: $*"; grep -v libfuse /tmp/log | sed 's/^/[vhdxfs] /'; exit 1; }
+wait_for() { for ((i = 0; i < 200; i++)); do "$@" && return; sleep 0.05; done; fail "$*"; }
+requests() { grep -c "opcode: $1 " /tmp/log || true; }
+ifconfig lo up
+mkdir /state /export /ext4 /ntfs
+vhdxfs -d --pidfile=/run/pid -o state=/state,disk /dev/vda /export >/tmp/log 2>&1 &
+pid=$!
+wait_for test -s /run/pid
+mount -t configfs configfs /sys/kernel/config
+me=iqn.2004-04.com.example:guest
+! echo "$PASSWORD" | lio start /nothing "$IQN" $me "$USER" 2>/tmp/err || fail "a target without an image"
+! echo "$PASSWORD" | lio start /state "$IQN" $me "$USER" 2>/tmp/err || fail "a target on a directory"
+echo "$PASSWORD" | lio start /export/disk.img "$IQN" $me "$USER" 127.0.0.1 || fail "lio start: $?"
+! mount -t ext4 /dev/vda /ext4 2>/dev/null || fail "the partition is mounted beside the target"
+! iscsistart -i $me -t "$IQN" -g 1 -a 127.0.0.1 -u "$USER" -w "not-$PASSWORD" >/tmp/err 2>&1 || fail "any password will do"
+iscsistart -i $me -t "$IQN" -g 1 -a 127.0.0.1 -u "$USER" -w "$PASSWORD" >/tmp/err 2>&1 || fail "iscsistart: $(cat /tmp/err)"
+wait_for test -b /dev/sda1
+echo "by LIO: $(cat /sys/block/sda/device/{vendor,model} | tr -s ' \n' ' ')"
+grep -q write.back /sys/class/scsi_disk/*/cache_type || fail "no write cache, so no flushes"
+mount -t ntfs3 /dev/sda1 /ntfs
+losetup -o "$P" /dev/loop0 /ntfs/ext4.vhdx
+mount -t ext4 /dev/loop0 /ext4
+cmp /ext4/from-linux /from-linux || fail "the file in the ext4"
+before=$(requests FSYNC)
+cp /from-guest /ext4/by-lio
+sync
+umount /ext4
+losetup -d /dev/loop0
+umount /ntfs
+(($(requests FSYNC) > before)) || fail "SYNCHRONIZE CACHE became no fsync"
+blkdiscard -f -o "$((RAW + (32 << 20)))" -l $((16 << 20)) /dev/sda || fail "blkdiscard: $(dmesg | tail)"
+(($(requests FALLOCATE) > 0)) || fail "UNMAP did not arrive"
+echo 1 >/sys/block/sda/device/delete
+# The session stays, as of an initiator that was switched off.
+lio stop "$IQN"
+wait_for mount -t ext4 /dev/vda /ext4
+umount /ext4
+kill "$pid"
+wait "$pid" || fail "exit code $? of vhdxfs"
+END
+note "LIO, in a guest"
+run_guest "$SCRATCH/guest-lio" --module iscsi_target_mod --module target_core_file --program "$VHDXFS" --program mkntfs \
+    --program blkdiscard --program "$SRC/dist/iscsi/lio" --disk "$image" --env "RAW=$raw" \
+    --file "$SCRATCH/from-linux" --file "$SCRATCH/from-guest"
+blockdev --flushbufs "$part"
+fsck_clean "$part"
+mount -o ro "$part" "$mnt"
+same_bytes "$mnt/by-lio" "$SCRATCH/from-guest"
+umount "$mnt"
+cmp -n $((48 * MiB)) -i "$fs:0" "$part" /dev/zero || fail "unmapped, and not zero"
+cmp -n $((16 * MiB)) -i "$((fs + 48 * MiB)):$((48 * MiB))" "$part" "$SCRATCH/data" || fail "UNMAP went too far"
 
 # --- libiscsi's tests -------------------------------------------------------------------------
 
