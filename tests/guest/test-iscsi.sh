@@ -4,7 +4,7 @@
 # by a guest with Linux's initiator, which mounts the NTFS and the ext4 in the VHDX in it. UNMAP and SYNCHRONIZE CACHE
 # reach the partition. The same with the kernel's own target, set up by dist/iscsi/lio, in a guest. Then libiscsi's tests,
 # against the disk and against a plain file: see iscsi-results.
-# test: timeout=300 quick=no
+# test: timeout=500 quick=no
 if [[ -z ${VHDXFS_NETWORK-} ]]; then
     VHDXFS_NETWORK=1 exec unshare --net "$BASH" "$0" "$@"
 fi
@@ -75,7 +75,7 @@ raw=$((payload + fs)) # the second half
 wait_until "$DEADLINE" device_free "$part"
 new_tgtd
 target "$iqn" "$export/disk.img"
-expect_fail any 'busy|already mounted' mount "$part" "$mnt"
+expect_fail any "already mounted|busy|can't open blockdev" mount "$part" "$mnt"
 
 # --- QEMU's client ----------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ END
 run_guest() { # SCRIPT [options of the harness]
     local rc=0 script=$1
     shift
-    "$SRC/tests/guest/run" --timeout 120 --module iscsi_tcp --module sd_mod --module virtio_net --module ntfs3 \
+    "$SRC/tests/guest/run" --timeout 200 --module iscsi_tcp --module sd_mod --module virtio_net --module ntfs3 \
         --module ext4 --program iscsistart --program cmp --env "P=$P" --env "SIZE=$VHDX_SIZE" --env "IQN=$iqn" \
         --env "USER=$user" --env "PASSWORD=$password" "$@" "$script" || rc=$?
     if ((rc == 77)); then exit 77; fi

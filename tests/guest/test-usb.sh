@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The disk as a USB stick: a guest serves the partition, makes disk.img a mass-storage gadget, and on the other side of an
 # emulated USB bus (dummy_hcd) finds a stick, mounts its NTFS, reads the VHDX, and writes to the ext4 in it.
-# test: timeout=200 quick=no
+# test: timeout=300 quick=no
 . "$(dirname "$0")/../e2e/lib.sh"
 need mkntfs
 
@@ -62,7 +62,7 @@ wait "$pid" || fail "exit code $? of vhdxfs"
 ! dmesg | grep -E 'I/O error|Sense Key|EXT4-fs (error|warning)|ntfs3.*(corrupt|fail)' || fail "the kernel complains"
 END
 rc=0
-"$SRC/tests/guest/run" --flavour amd64 --timeout 150 --module dummy_hcd --module usb_storage --module sd_mod \
+"$SRC/tests/guest/run" --flavour amd64 --timeout 250 --module dummy_hcd --module usb_storage --module sd_mod \
     --module ext4 --module ntfs3 --module fuse --module-file g_mass_storage --program "$VHDXFS" --program mkntfs \
     --program cmp --program stat --env "P=$P" --env "SIZE=$VHDX_SIZE" \
     --file "$SCRATCH/from-linux" --file "$SCRATCH/from-stick" --disk "$image" "$SCRATCH/guest" || rc=$?
