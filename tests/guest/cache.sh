@@ -9,13 +9,13 @@ skip() {
     exit 77
 }
 
-# open_cache: sets cache and holds its lock. Several tests may want the same thing for the first time.
+# open_cache LOCK: sets cache and holds that lock in it. Several tests may want the same thing for the first time.
 open_cache() {
     local home=/var/cache
     ((EUID == 0)) || home=$HOME/.cache
     cache=${VHDXFS_TEST_CACHE:-${XDG_CACHE_HOME:-$home}/vhdxfs-tests}
     mkdir -p "$cache" || skip "cannot write to $cache"
-    exec 9>"$cache/lock"
+    exec 9>"$cache/$1"
     flock 9
 }
 
