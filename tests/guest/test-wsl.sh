@@ -170,8 +170,10 @@ native() { # nspawn|guest
     fsck_clean "$part"
 }
 
+mounted_or_dead() { dead "$pid" || grep -q 'the disk is mounted' "$SCRATCH/out"; }
+
 wsl() { # vhdx|payload
-    local before grown disk
+    local before grown disk pid rc=0
     boot=$((boot + 1))
     new_payload wsl
     before=$(allocated)
@@ -185,12 +187,16 @@ wsl() { # vhdx|payload
     guest --timeout 240 --module virtio_scsi --module sd_mod --file "$payload:payload" \
         --env "BOOT=$boot" --env "WRITE_MIB=$write_mib" \
         --qemu -blockdev --qemu "$disk" --qemu -device --qemu virtio-scsi-pci \
-        --qemu -device --qemu scsi-hd,drive=disk "$GUEST/wsl-init" &
-    if ((boot == 2)); then
-        wait_until "$DEADLINE" claimed || fail "the guest never opened the VHDX"
+        --qemu -device --qemu scsi-hd,drive=disk "$GUEST/wsl-init" >"$SCRATCH/out" &
+    pid=$!
+    # Not by trying the device: that would take it from the daemon for a moment.
+    wait_until 300 mounted_or_dead
+    if alive "$pid"; then
         expect_fail any "already mounted|busy|can't open blockdev" mount "$part" "$mnt"
     fi
-    wait $! || exit
+    wait "$pid" || rc=$?
+    cat "$SCRATCH/out"
+    ((rc == 0)) || exit "$rc"
     grown=$(($(allocated) - before))
     note "boot $boot, by $1: $write_mib MiB written and deleted, the partition's file grew by $grown MiB"
     case $1 in
@@ -201,7 +207,6 @@ wsl() { # vhdx|payload
     counted wsl
     fsck_clean "$part"
 }
-claimed() { ! device_free "$part"; }
 
 for ((round = 1; round <= ROUNDS; round++)); do
     native "$([[ $can_nspawn && $((round % 3)) != 2 ]] && echo nspawn || echo guest)"
