@@ -43,7 +43,7 @@ int extent_map_append(struct extent_map *map, uint64_t length, enum extent_kind 
     uint64_t offset = extent_map_size(map);
     int err;
 
-    if ((unsigned)kind > EXTENT_ZERO || (kind == EXTENT_ZERO && backing))
+    if ((unsigned)kind > EXTENT_NTFS || (kind == EXTENT_ZERO && backing))
         return -EINVAL;
     if (length > INT64_MAX || backing > INT64_MAX - length || offset > INT64_MAX - length)
         return -EOVERFLOW;
@@ -117,6 +117,8 @@ const char *extent_kind_name(enum extent_kind kind)
         return "bat";
     case EXTENT_ZERO:
         return "zero";
+    case EXTENT_NTFS:
+        return "ntfs";
     }
     return "?";
 }

@@ -17,6 +17,7 @@ enum extent_kind {
     EXTENT_META,   /* the persistent metadata; backing = byte offset in it */
     EXTENT_BAT,    /* the block allocation table, computed; backing = byte offset in it */
     EXTENT_ZERO,   /* reads as zeros; backing is 0 */
+    EXTENT_NTFS,   /* the persistent image of a disk around the file; backing = byte offset in it */
 };
 
 struct extent {
@@ -65,7 +66,7 @@ const struct extent *extent_map_find(const struct extent_map *map, uint64_t offs
 /* Frees what the map holds and leaves it empty. */
 void extent_map_free(struct extent_map *map);
 
-/* "device", "meta", "bat" or "zero". */
+/* "device", "meta", "bat", "zero" or "ntfs". */
 const char *extent_kind_name(enum extent_kind kind);
 
 #endif

@@ -45,6 +45,8 @@ static int read_piece(struct datapath *path, const struct piece *p, uint8_t *out
     case EXTENT_ZERO:
         memset(out, 0, p->length);
         return 0;
+    case EXTENT_NTFS:
+        return disk_read(path->image, out, p->length, p->backing);
     }
     return -EIO;
 }
@@ -188,6 +190,8 @@ static int write_piece(struct datapath *path, const struct piece *p, const uint8
         return write_bat(path, in, p);
     case EXTENT_ZERO:
         return 0; /* the pad behind the disk: not a part of it, so nobody reads it */
+    case EXTENT_NTFS:
+        return fence_write(path->fence, in, p->length, p->offset, false);
     }
     return -EIO;
 }
@@ -207,30 +211,75 @@ static int write_pieces(struct datapath *path, const uint8_t *in, uint64_t offse
 }
 
 /* Whether a request can be judged only while no other of its kind changes the same bytes. */
-static bool needs_guard(const struct datapath *path, uint64_t offset, uint64_t length)
+static bool needs_guard(const struct datapath *path, uint64_t offset, uint64_t end)
 {
-    uint64_t payload = path->layout->payload_offset, disk = path->layout->disk_size;
+    for (struct piece p; offset < end; offset += p.length) {
+        p = next_piece(path->map, offset, end);
+        /* BAT entries may ask for zeros on the disk. */
+        if (p.kind == EXTENT_BAT ||
+            (p.kind == EXTENT_DEVICE &&
+             firewall_concerns(path->layout->disk_size, path->layout->logical_sector, p.backing,
+                               p.length)))
+            return true;
+    }
+    return false;
+}
 
-    if (offset < payload) /* metadata, perhaps BAT entries that ask for zeros */
-        return offset + length > VHDX_BAT_AT;
-    offset -= payload;
-    return firewall_concerns(disk, path->layout->logical_sector, offset, length);
+static int write_range(struct datapath *path, const uint8_t *data, uint64_t offset, uint64_t end)
+{
+    int err;
+
+    if (!needs_guard(path, offset, end))
+        return write_pieces(path, data, offset, end);
+    pthread_mutex_lock(&path->guard);
+    err = judge_write(path, data, offset, end);
+    if (!err)
+        err = write_pieces(path, data, offset, end);
+    pthread_mutex_unlock(&path->guard);
+    return err;
+}
+
+/*
+ * The end of the part of a request that lies wholly in the file (*IN_FILE), or wholly around it.
+ * All of it, where there is nothing around it.
+ */
+static uint64_t part_end(const struct datapath *path, uint64_t at, uint64_t end, bool *in_file)
+{
+    const struct piece first = next_piece(path->map, at, end);
+
+    *in_file = path->fence && first.kind != EXTENT_NTFS;
+    if (!path->fence)
+        return end;
+    for (at += first.length; at < end;) {
+        const struct piece p = next_piece(path->map, at, end);
+
+        if ((p.kind == EXTENT_NTFS) == *in_file)
+            break;
+        at += p.length;
+    }
+    return at;
 }
 
 int datapath_write(struct datapath *path, const void *data, size_t length, uint64_t offset)
 {
-    bool guarded = needs_guard(path, offset, length);
+    uint64_t end = offset + length, next;
+    const uint8_t *in = data;
     int err = 0;
 
     if (path->read_only)
         return -EROFS;
-    if (!guarded)
-        return write_pieces(path, data, offset, offset + length);
-    pthread_mutex_lock(&path->guard);
-    err = judge_write(path, data, offset, offset + length);
-    if (!err)
-        err = write_pieces(path, data, offset, offset + length);
-    pthread_mutex_unlock(&path->guard);
+    for (; !err && offset < end; in += next - offset, offset = next) {
+        bool in_file;
+
+        next = part_end(path, offset, end, &in_file);
+        if (in_file)
+            err = fence_enter(path->fence, in, next - offset, offset);
+        if (err)
+            break;
+        err = write_range(path, in, offset, next);
+        if (in_file)
+            fence_leave(path->fence);
+    }
     return err;
 }
 
@@ -251,23 +300,55 @@ static int zero_disk(struct datapath *path, uint64_t offset, uint64_t length, bo
     return err;
 }
 
+/* Nothing of a request is done when a part of it cannot be. */
+static int refuse_zero(const struct datapath *path, uint64_t offset, uint64_t end)
+{
+    for (struct piece p; offset < end; offset += p.length) {
+        p = next_piece(path->map, offset, end);
+        if (p.kind == EXTENT_META || p.kind == EXTENT_BAT)
+            return -EOPNOTSUPP;
+    }
+    return 0;
+}
+
+static int zero_range(struct datapath *path, uint64_t offset, uint64_t end, bool discard)
+{
+    int err = 0;
+
+    for (struct piece p; !err && offset < end; offset += p.length) {
+        p = next_piece(path->map, offset, end);
+        if (p.kind == EXTENT_DEVICE)
+            err = zero_disk(path, p.backing, p.length, discard);
+        else if (p.kind == EXTENT_NTFS)
+            err = fence_write(path->fence, NULL, p.length, p.offset, discard);
+        /* The pad is zeros already. */
+        if (err)
+            log_error("zeroing of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", p.length,
+                      p.backing, extent_kind_name(p.kind), strerror(-err));
+    }
+    return err;
+}
+
 int datapath_zero(struct datapath *path, uint64_t offset, uint64_t length, bool discard)
 {
-    uint64_t end = offset + length;
+    uint64_t end = offset + length, next;
     int err = 0;
 
     if (path->read_only)
         return -EROFS;
-    if (length && offset < path->layout->payload_offset)
-        return -EOPNOTSUPP;
-    for (struct piece p; !err && offset < end; offset += p.length) {
-        p = next_piece(path->map, offset, end);
-        if (p.kind != EXTENT_DEVICE)
-            continue; /* the pad is zeros already */
-        err = zero_disk(path, p.backing, p.length, discard);
+    for (; !err && offset < end; offset = next) {
+        bool in_file;
+
+        next = part_end(path, offset, end, &in_file);
+        if (in_file)
+            err = fence_enter(path->fence, NULL, next - offset, offset);
         if (err)
-            log_error("zeroing of %" PRIu64 " bytes at %" PRIu64 " of the device failed: %s",
-                      p.length, p.backing, strerror(-err));
+            break;
+        err = refuse_zero(path, offset, next);
+        if (!err)
+            err = zero_range(path, offset, next, discard);
+        if (in_file)
+            fence_leave(path->fence);
     }
     return err;
 }
@@ -278,5 +359,12 @@ int datapath_flush(struct datapath *path)
 
     if (err)
         log_error("flush of the device failed: %s; the client was told", strerror(-err));
-    return err ? err : store_flush(path->store);
+    if (!err)
+        err = store_flush(path->store);
+    if (!err && path->image && !path->read_only) {
+        err = disk_flush(path->image);
+        if (err)
+            log_error("flush of the disk's image failed: %s; the client was told", strerror(-err));
+    }
+    return err;
 }

@@ -5,13 +5,15 @@
  * Offsets and lengths are in bytes of the virtual file and lie inside it. Everything
  * may be called from any thread. A write is judged as a whole before any of it is done:
  * what BAT entries it would set (only the identity, or states that ask for zeros), and whether the
- * firewall lets it pass. All functions return 0 or -errno.
+ * firewall lets it pass. On a disk around the file (-o disk) the fence is asked before
+ * anything else. All functions return 0 or -errno.
  */
 #ifndef FUSE_DATAPATH_H
 #define FUSE_DATAPATH_H
 
 #include "common/extent.h"
 #include "fuse/disk.h"
+#include "fuse/fence.h"
 #include "fuse/store.h"
 #include "vhdxgen/layout.h"
 
@@ -22,6 +24,8 @@ struct datapath {
     const struct extent_map *map;
     struct disk *disk;
     struct store *store;
+    struct disk *image;  /* of the disk around the file, or NULL: MAP is the file's own */
+    struct fence *fence; /* NULL when IMAGE is */
     bool read_only;
     bool no_firewall;
     pthread_mutex_t guard; /* serializes writes that the firewall looks at */
@@ -36,7 +40,7 @@ int datapath_write(struct datapath *path, const void *data, size_t length, uint6
  */
 int datapath_zero(struct datapath *path, uint64_t offset, uint64_t length, bool discard);
 
-/* The device first, then the state: see store.h. */
+/* The device first, then the state (see store.h), then the image. */
 int datapath_flush(struct datapath *path);
 
 #endif

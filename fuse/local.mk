@@ -11,8 +11,10 @@ libdaemon_a_SOURCES = \
 	fuse/disk.h \
 	fuse/dos_attributes.c fuse/dos_attributes.h \
 	fuse/failure.h \
+	fuse/fence.c fuse/fence.h \
 	fuse/firewall.c fuse/firewall.h \
 	fuse/footprint.c fuse/footprint.h \
+	fuse/gpt.c fuse/gpt.h \
 	fuse/log.c fuse/log.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \
@@ -26,10 +28,22 @@ libdaemon_a_SOURCES = \
 	fuse/store.c fuse/store.h \
 	fuse/store_dir.c fuse/store_dir.h \
 	fuse/store_file.c fuse/store_file.h \
+	fuse/volume.c fuse/volume.h \
+	fuse/volume_file.c fuse/volume_file.h \
+	fuse/volume_layout.c fuse/volume_layout.h \
+	fuse/watch.c fuse/watch.h \
 	fuse/xattrs.c fuse/xattrs.h \
-	fuse/xattrs_file.c fuse/xattrs_file.h
+	fuse/xattrs_file.c fuse/xattrs_file.h \
+	ntfs/geometry.c ntfs/geometry.h \
+	ntfs/record.c ntfs/record.h
+if NTFS
+daemon_ntfs_libs = libntfs.a $(NTFS_LIBS)
+else
+libdaemon_a_SOURCES += ntfs/build_none.c
+daemon_ntfs_libs =
+endif
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS)
-daemon_libs = libdaemon.a libdevice.a libvhdxgen.a libcommon.a \
+daemon_libs = libdaemon.a $(daemon_ntfs_libs) libdevice.a libvhdxgen.a libcommon.a \
 	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS)
 
 # vhdxfs: the daemon.

@@ -157,6 +157,11 @@ static int serve(const struct options *options, struct failure *failure)
     struct exported export = {.session = &session};
     int err = mountpoint_check(options->mountpoint, &mountpoint, &export.is_file, failure), stopped;
 
+    if (!err && options->disk && export.is_file)
+        err =
+            failed(failure, EXIT_USAGE, -ENOTDIR,
+                   "%s is a file; -o disk shows two files, so the mount point must be a directory",
+                   options->mountpoint);
     if (!err)
         err = mountpoint_check_fuse(failure);
     if (!err)

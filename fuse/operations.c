@@ -35,6 +35,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         e->ready(e->ready_arg);
 }
 
+/* Whether it shows the partition: the VHDX, or the disk. */
+static bool is_view(const struct exported *e, fuse_ino_t ino)
+{
+    return is_vhdx(e, ino) || is_disk(ino);
+}
+
 static void fill_attributes(const struct exported *e, fuse_ino_t ino, struct stat *st)
 {
     const struct options *o = e->session->options;
@@ -46,7 +52,7 @@ static void fill_attributes(const struct exported *e, fuse_ino_t ino, struct sta
     st->st_gid = o->gid;
     st->st_mtim = st->st_ctim = st->st_atim = session_modified(e->session);
     st->st_blksize = 4096;
-    if (!is_vhdx(e, ino)) {
+    if (!is_view(e, ino)) {
         st->st_mode = S_IFDIR | (0777 & ~o->umask);
         st->st_nlink = 2;
         return;
@@ -55,9 +61,9 @@ static void fill_attributes(const struct exported *e, fuse_ino_t ino, struct sta
         mode &= ~(mode_t)0222;
     st->st_mode = S_IFREG | mode;
     st->st_nlink = 1;
-    st->st_size = (off_t)session_size(e->session);
+    st->st_size = (off_t)session_size(e->session, view_of(ino));
     /* Every byte counts as allocated: Windows refuses sparse files. */
-    st->st_blocks = (blkcnt_t)(session_size(e->session) / 512);
+    st->st_blocks = st->st_size / 512;
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -102,8 +108,9 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
         (to_set & FUSE_SET_ATTR_MODE && (attr->st_mode & 07777) != (st.st_mode & 07777)) ||
         (to_set & FUSE_SET_ATTR_UID && attr->st_uid != st.st_uid) ||
         (to_set & FUSE_SET_ATTR_GID && attr->st_gid != st.st_gid)) {
-        if (to_set & FUSE_SET_ATTR_SIZE && is_vhdx(e, ino))
-            log_warning("refused to change the size of the VHDX: it is the partition's");
+        if (to_set & FUSE_SET_ATTR_SIZE && is_view(e, ino))
+            log_warning("refused to change the size of the %s: it is the partition's",
+                        is_disk(ino) ? "disk" : "VHDX");
         fuse_reply_err(req, EPERM);
         return;
     }
@@ -111,6 +118,16 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
         session_set_modified(e->session, wanted_time(attr, to_set));
     fill_attributes(e, ino, &st);
     fuse_reply_attr(req, &st, ATTRIBUTE_LIFE);
+}
+
+/* The inode of the view of that name, or 0. */
+static fuse_ino_t view_named(const struct exported *e, const char *name)
+{
+    const struct options *o = e->session->options;
+
+    if (!strcmp(name, o->name))
+        return VHDX_INODE;
+    return o->disk && !strcmp(name, DISK_NAME) ? DISK_INODE : 0;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -123,28 +140,29 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         fuse_reply_err(req, ENOTDIR);
         return;
     }
-    if (strcmp(name, e->session->options->name) != 0) {
+    entry.ino = view_named(e, name);
+    if (!entry.ino) {
         side_op_lookup(req, name);
         return;
     }
-    entry.ino = VHDX_INODE;
-    fill_attributes(e, VHDX_INODE, &entry.attr);
+    fill_attributes(e, entry.ino, &entry.attr);
     fuse_reply_entry(req, &entry);
 }
 
 /* The INDEXth name of the directory and its inode number; false behind the last one. */
 static bool entry_at(struct exported *e, size_t index, char name[256], fuse_ino_t *ino)
 {
-    const char *fixed[] = {".", "..", e->session->options->name};
-    const fuse_ino_t inodes[] = {FUSE_ROOT_ID, FUSE_ROOT_ID, VHDX_INODE};
+    const char *fixed[] = {".", "..", e->session->options->name, DISK_NAME};
+    const fuse_ino_t inodes[] = {FUSE_ROOT_ID, FUSE_ROOT_ID, VHDX_INODE, DISK_INODE};
+    size_t count = ARRAY_SIZE(fixed) - !e->session->options->disk;
     uint64_t side_inode;
 
-    if (index < ARRAY_SIZE(fixed)) {
+    if (index < count) {
         snprintf(name, 256, "%s", fixed[index]);
         *ino = inodes[index];
         return true;
     }
-    if (!side_at(e->side, (unsigned)(index - ARRAY_SIZE(fixed)), name, &side_inode))
+    if (!side_at(e->side, (unsigned)(index - count), name, &side_inode))
         return false;
     *ino = side_inode;
     return true;
@@ -176,16 +194,21 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
-/* Opens the VHDX. When that found it changed, the kernel must not go on with the old times. */
-static int open_vhdx(struct exported *e, fuse_ino_t ino, struct failure *failure)
+/* Opens a view. When that found it changed, the kernel must not go on with the old times. */
+static int open_view(struct exported *e, fuse_ino_t ino, bool writes, struct failure *failure)
 {
     struct timespec before = session_modified(e->session), now;
-    int err = session_open(e->session, failure);
+    int err = session_open(e->session, view_of(ino), writes, failure);
 
     now = session_modified(e->session);
     if (!err && (now.tv_sec != before.tv_sec || now.tv_nsec != before.tv_nsec))
         fuse_lowlevel_notify_inval_inode(e->fuse, ino, -1, 0);
     return err;
+}
+
+static bool opened_for_writing(const struct fuse_file_info *fi)
+{
+    return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -198,15 +221,15 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         side_op_open(req, ino, fi);
         return;
     }
-    if (!is_vhdx(e, ino)) {
+    if (!is_view(e, ino)) {
         fuse_reply_err(req, EISDIR);
         return;
     }
-    if (e->session->options->read_only && (fi->flags & O_ACCMODE) != O_RDONLY) {
+    if (e->session->options->read_only && opened_for_writing(fi)) {
         fuse_reply_err(req, EROFS);
         return;
     }
-    err = open_vhdx(e, ino, &failure);
+    err = open_view(e, ino, opened_for_writing(fi), &failure);
     if (err) {
         log_error("open refused: %s", failure.text);
         fuse_reply_err(req, err == -EBUSY ? EBUSY : EIO);
@@ -215,7 +238,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     /* No page cache on the file: it would cache the disk twice, and go stale between claims. */
     fi->direct_io = 1;
     if (fuse_reply_open(req, fi) == -ENOENT)
-        session_release(e->session); /* the opener was interrupted: no release will come */
+        /* The opener was interrupted: no release will come. */
+        session_release(e->session, view_of(ino), opened_for_writing(fi));
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -224,7 +248,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         side_op_release(req, fi);
         return;
     }
-    session_release(session_of(req));
+    session_release(session_of(req), view_of(ino), opened_for_writing(fi));
     fuse_reply_err(req, 0);
 }
 
@@ -238,7 +262,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     if (buffer && is_side(ino))
         err = side_op_read(buffer, size, offset, fi, &done);
     else if (buffer)
-        err = session_read(session_of(req), buffer, size, (uint64_t)offset, &done);
+        err = session_read(session_of(req), view_of(ino), buffer, size, (uint64_t)offset, &done);
     if (err)
         reply_error(req, err);
     else
@@ -254,7 +278,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     if (is_side(ino))
         err = side_op_write(req, data, size, offset, fi, &done);
     else
-        err = session_write(session_of(req), data, size, (uint64_t)offset, &done);
+        err = session_write(session_of(req), view_of(ino), data, size, (uint64_t)offset, &done);
     if (err)
         reply_error(req, err);
     else
@@ -283,11 +307,13 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     if (is_side(ino))
         err = side_op_fallocate(req, mode, offset, length, fi);
     else if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
-        err = session_zero(s, (uint64_t)offset, (uint64_t)length, true);
+        err = session_zero(s, view_of(ino), (uint64_t)offset, (uint64_t)length, true);
     else if ((mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE)
-        err = session_zero(s, (uint64_t)offset, (uint64_t)length, false);
+        err = session_zero(s, view_of(ino), (uint64_t)offset, (uint64_t)length, false);
     else if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0) /* all of the file is allocated as it is */
-        err = range_inside((uint64_t)offset, (uint64_t)length, session_size(s)) ? 0 : -ENOSPC;
+        err = range_inside((uint64_t)offset, (uint64_t)length, session_size(s, view_of(ino)))
+                  ? 0
+                  : -ENOSPC;
     else
         err = -EOPNOTSUPP;
     reply_error(req, err);
@@ -297,7 +323,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-    off_t size = (off_t)session_size(session_of(req)), at = 0;
+    off_t size = is_side(ino) ? 0 : (off_t)session_size(session_of(req), view_of(ino)), at = 0;
 
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         fuse_reply_err(req, EINVAL);
@@ -325,25 +351,27 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     (void)ino;
     if (e->side)
         side_room(e->side, &room);
-    st.f_blocks = session_size(e->session) / 4096 + (room.used + room.free) / 4096;
+    st.f_blocks = (session_size(e->session, VIEW_VHDX) + session_size(e->session, VIEW_DISK) +
+                   room.used + room.free) /
+                  4096;
     st.f_bfree = st.f_bavail = room.free / 4096;
     st.f_files = 1 + room.files_used + room.files_free;
     st.f_ffree = st.f_favail = room.files_free;
     fuse_reply_statfs(req, &st);
 }
 
-/* Whether NAME in PARENT is the VHDX, which is the partition: it cannot be removed or renamed. */
-static bool names_vhdx(const struct exported *e, fuse_ino_t parent, const char *name)
+/* Whether NAME in PARENT shows the partition: it cannot be removed or renamed. */
+static bool names_view(const struct exported *e, fuse_ino_t parent, const char *name)
 {
-    return parent == FUSE_ROOT_ID && !strcmp(name, e->session->options->name);
+    return parent == FUSE_ROOT_ID && view_named(e, name);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct exported *e = export_of(req);
 
-    if (names_vhdx(e, parent, name)) {
-        log_warning("refused to delete the VHDX");
+    if (names_view(e, parent, name)) {
+        log_warning("refused to delete %s: it is the partition", name);
         reply_error(req, -EPERM);
         return;
     }
@@ -362,7 +390,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
     struct exported *e = export_of(req);
 
-    if (names_vhdx(e, parent, name) || names_vhdx(e, newparent, newname)) {
+    if (names_view(e, parent, name) || names_view(e, newparent, newname)) {
         log_warning("refused to rename %s to %s", name, newname);
         reply_error(req, -EPERM);
         return;
@@ -374,7 +402,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
                       struct fuse_file_info *fi)
 {
     (void)mode;
-    if (parent != FUSE_ROOT_ID || names_vhdx(export_of(req), parent, name))
+    if (parent != FUSE_ROOT_ID || names_view(export_of(req), parent, name))
         reply_error(req, -EEXIST);
     else
         side_op_create(req, name, fi);

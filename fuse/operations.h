@@ -28,6 +28,7 @@ extern const struct fuse_lowlevel_ops export_operations;
 /* For the other files of callbacks (side_operations.c, xattr_operations.c). */
 #define ATTRIBUTE_LIFE 1.0 /* seconds */
 #define VHDX_INODE     2   /* when the root is a directory */
+#define DISK_INODE     3   /* with -o disk, which needs that */
 
 static inline struct exported *export_of(fuse_req_t req)
 {
@@ -37,6 +38,17 @@ static inline struct exported *export_of(fuse_req_t req)
 static inline bool is_vhdx(const struct exported *e, fuse_ino_t ino)
 {
     return ino == (e->is_file ? FUSE_ROOT_ID : VHDX_INODE);
+}
+
+static inline bool is_disk(fuse_ino_t ino)
+{
+    return ino == DISK_INODE;
+}
+
+/* Of one of the two. */
+static inline enum view_id view_of(fuse_ino_t ino)
+{
+    return is_disk(ino) ? VIEW_DISK : VIEW_VHDX;
 }
 
 static inline bool is_side(fuse_ino_t ino)

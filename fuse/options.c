@@ -29,6 +29,7 @@ static const char help[] =
     "      --block-size=SIZE    VHDX block size, a power of two from 1M to 256M\n"
     "      --pidfile=FILE       write the process id to FILE once the file is served\n"
     "      --reset-state        set a damaged state aside and start with a new one\n"
+    "      --reset-disk         with -o disk: set its NTFS volume aside and build a new one\n"
     "      --commit             write what is in the overlay cow=FILE to SOURCE, and remove it\n"
     "      --discard            remove the overlay cow=FILE of SOURCE\n"
     "  -o OPTION[,OPTION...]    mount options, see below\n"
@@ -40,6 +41,8 @@ static const char help[] =
     "  claim=open|mount    take the device while the VHDX is open (default), or for\n"
     "                      as long as it is mounted\n"
     "  state=DIR           where the VHDX metadata is kept (default " DEFAULT_STATE_DIRECTORY ")\n"
+    "  disk                show " DISK_NAME ", too: a disk with an NTFS volume that holds\n"
+    "                      the VHDX\n"
     "  cow=FILE            keep all writes in the overlay FILE, and SOURCE as it is\n"
     "  name=NAME           name of the file (default " DEFAULT_EXPORT_NAME ")\n"
     "  uid=N, gid=N        owner of the file (default: whoever mounts it)\n"
@@ -168,6 +171,7 @@ static int parse_flag(struct options *o, const char *word, struct failure *failu
         {"nodiscard", &o->no_discard},
         {"nofirewall", &o->no_firewall},
         {"allow_errors", &o->allow_errors},
+        {"disk", &o->disk},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
@@ -235,6 +239,7 @@ enum {
     OPT_BLOCK_SIZE = 256,
     OPT_PIDFILE,
     OPT_RESET_STATE,
+    OPT_RESET_DISK,
     OPT_COMMIT,
     OPT_DISCARD
 };
@@ -247,6 +252,7 @@ static const struct option long_options[] = {
     {"block-size", required_argument, NULL, OPT_BLOCK_SIZE},
     {"pidfile", required_argument, NULL, OPT_PIDFILE},
     {"reset-state", no_argument, NULL, OPT_RESET_STATE},
+    {"reset-disk", no_argument, NULL, OPT_RESET_DISK},
     {"commit", no_argument, NULL, OPT_COMMIT},
     {"discard", no_argument, NULL, OPT_DISCARD},
     {"help", no_argument, NULL, 'h'},
@@ -295,6 +301,9 @@ static int parse_option(struct options *o, int letter, char **argv, struct failu
         return set_absolute(&o->pidfile, "pidfile", optarg, failure);
     case OPT_RESET_STATE:
         o->reset_state = true;
+        return 0;
+    case OPT_RESET_DISK:
+        o->reset_disk = true;
         return 0;
     case OPT_COMMIT:
         return set_action(o, ACTION_COMMIT, failure);
@@ -346,6 +355,13 @@ static int check_combination(const struct options *o, struct failure *failure)
     if (o->reset_state && o->read_only)
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "--reset-state and -o ro exclude each other: with ro, nothing is written");
+    if (o->reset_disk && (!o->disk || o->read_only || o->cow))
+        return failed(failure, EXIT_USAGE, -EINVAL,
+                      "--reset-disk needs -o disk, and neither ro nor cow (with those, no volume "
+                      "is kept)");
+    if (o->disk && !strcmp(o->name, DISK_NAME))
+        return failed(failure, EXIT_USAGE, -EINVAL,
+                      "option name: '" DISK_NAME "' is the name of the disk that -o disk shows");
     if (o->cow && o->read_only)
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "options ro and cow exclude each other: with cow, writes go to the overlay");

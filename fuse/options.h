@@ -11,6 +11,7 @@
 
 #define DEFAULT_STATE_DIRECTORY "/var/lib/vhdxfs"
 #define DEFAULT_EXPORT_NAME     "ext4.vhdx"
+#define DISK_NAME               "disk.img" /* of the second file, with -o disk */
 
 enum action {
     ACTION_SERVE,
@@ -30,6 +31,8 @@ struct options {
     bool read_only;
     bool claim_at_mount; /* hold the device for the mount's whole life */
     bool reset_state;
+    bool disk;         /* show the disk with an NTFS volume, too */
+    bool reset_disk;   /* build that volume anew */
     bool allow_errors; /* serve an ext4 that is marked as having errors */
     bool no_discard;
     bool no_firewall;

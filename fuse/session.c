@@ -57,6 +57,32 @@ static void notice_change(struct session *s, const struct footprint *given_back)
     log_debug("%s: was written to since it was given back", s->claim.facts.path);
 }
 
+static struct datapath path_of(struct session *s, enum view_id view)
+{
+    return (struct datapath){
+        .layout = &s->layout,
+        .map = &s->views[view].map,
+        .disk = s->overlay ? overlay_disk(s->overlay) : &s->claim.backing.disk,
+        .store = s->store,
+        .image = view == VIEW_DISK ? &s->volume.image.disk : NULL,
+        .fence = view == VIEW_DISK ? &s->volume.fence : NULL,
+        .read_only = s->options->read_only,
+        .no_firewall = s->options->no_firewall,
+        .guard = PTHREAD_MUTEX_INITIALIZER,
+    };
+}
+
+/* Under claim_lock, when the last client has gone, or while the first one comes. */
+static void close_all(struct session *s)
+{
+    volume_close(&s->volume);
+    store_close(s->store);
+    s->store = NULL;
+    overlay_close(s->overlay);
+    s->overlay = NULL;
+    claim_release(&s->claim);
+}
+
 /* Under claim_lock, with no client. */
 static int take(struct session *s, struct failure *failure)
 {
@@ -73,19 +99,14 @@ static int take(struct session *s, struct failure *failure)
     if (!err)
         err = o->cow ? cow_open(&s->overlay, &s->store, o, &s->layout, &s->claim, failure)
                      : open_store(s, 0, failure);
+    if (!err && o->disk)
+        err = volume_open(&s->volume, failure);
     if (err) {
-        claim_release(&s->claim);
+        close_all(s);
         return err;
     }
-    s->path = (struct datapath){
-        .layout = &s->layout,
-        .map = &s->map,
-        .disk = s->overlay ? overlay_disk(s->overlay) : &s->claim.backing.disk,
-        .store = s->store,
-        .read_only = o->read_only,
-        .no_firewall = o->no_firewall,
-        .guard = PTHREAD_MUTEX_INITIALIZER,
-    };
+    for (enum view_id view = 0; view < VIEWS; view++)
+        s->views[view].path = path_of(s, view);
     log_debug("%s: taken (%s I/O)", s->claim.facts.path,
               s->claim.backing.align > 1 ? "direct" : "buffered");
     return 0;
@@ -96,46 +117,65 @@ static int give_back(struct session *s)
 {
     int err = session_flush(s);
 
-    store_close(s->store);
-    s->store = NULL;
-    overlay_close(s->overlay);
-    s->overlay = NULL;
-    claim_release(&s->claim);
+    close_all(s);
     log_debug("%s: given back", s->claim.facts.path);
     return err;
 }
 
-int session_open(struct session *s, struct failure *failure)
+static const char *view_name(const struct session *s, enum view_id view)
+{
+    return view == VIEW_DISK ? DISK_NAME : s->options->name;
+}
+
+static int refuse_two_writers(const struct session *s, enum view_id view, struct failure *failure)
+{
+    enum view_id other = view == VIEW_VHDX ? VIEW_DISK : VIEW_VHDX;
+
+    if (!s->views[other].writers)
+        return 0;
+    return failed(failure, EXIT_UNSAFE, -EBUSY,
+                  "%s: %s is open for writing, and both are the same partition; close that first",
+                  view_name(s, view), view_name(s, other));
+}
+
+int session_open(struct session *s, enum view_id view, bool writing, struct failure *failure)
 {
     int err = 0;
     LOCK_SCOPE(&s->claim_lock);
 
-    if (s->opens == 0)
+    if (writing)
+        err = refuse_two_writers(s, view, failure);
+    if (!err && s->opens == 0)
         err = take(s, failure);
-    if (!err)
-        s->opens++;
-    return err;
+    if (err)
+        return err;
+    s->opens++;
+    s->views[view].writers += writing;
+    return 0;
 }
 
-void session_release(struct session *s)
+void session_release(struct session *s, enum view_id view, bool writing)
 {
     LOCK_SCOPE(&s->claim_lock);
 
+    s->views[view].writers -= writing;
     if (--s->opens == 0)
         give_back(s);
 }
 
-int session_read(struct session *s, void *data, size_t length, uint64_t offset, size_t *done)
+int session_read(struct session *s, enum view_id view, void *data, size_t length, uint64_t offset,
+                 size_t *done)
 {
-    uint64_t size = session_size(s);
+    uint64_t size = session_size(s, view);
 
     *done = offset < size ? (size_t)min_u64(length, size - offset) : 0;
-    return datapath_read(&s->path, data, *done, offset);
+    return datapath_read(&s->views[view].path, data, *done, offset);
 }
 
-int session_write(struct session *s, const void *data, size_t length, uint64_t offset, size_t *done)
+int session_write(struct session *s, enum view_id view, const void *data, size_t length,
+                  uint64_t offset, size_t *done)
 {
-    uint64_t size = session_size(s);
+    uint64_t size = session_size(s, view);
     int err;
 
     *done = 0;
@@ -144,7 +184,7 @@ int session_write(struct session *s, const void *data, size_t length, uint64_t o
     if (offset >= size)
         return -ENOSPC;
     length = (size_t)min_u64(length, size - offset);
-    err = datapath_write(&s->path, data, length, offset);
+    err = datapath_write(&s->views[view].path, data, length, offset);
     atomic_fetch_add(&s->writes, 1); /* also a failed one may have written a part */
     if (err)
         return err;
@@ -153,13 +193,14 @@ int session_write(struct session *s, const void *data, size_t length, uint64_t o
     return 0;
 }
 
-int session_zero(struct session *s, uint64_t offset, uint64_t length, bool discard)
+int session_zero(struct session *s, enum view_id view, uint64_t offset, uint64_t length,
+                 bool discard)
 {
     int err;
 
-    if (!range_inside(offset, length, session_size(s)))
+    if (!range_inside(offset, length, session_size(s, view)))
         return -ENOSPC;
-    err = datapath_zero(&s->path, offset, length, discard);
+    err = datapath_zero(&s->views[view].path, offset, length, discard);
     atomic_fetch_add(&s->writes, 1);
     if (!err)
         touch(s);
@@ -179,7 +220,7 @@ int session_flush(struct session *s)
     if (s->flushed >= wanted)
         return 0;
     begun = atomic_load(&s->writes);
-    err = datapath_flush(&s->path);
+    err = datapath_flush(&s->views[s->options->disk ? VIEW_DISK : VIEW_VHDX].path);
     if (!err)
         s->flushed = begun;
     return err;
@@ -236,7 +277,7 @@ static int lay_out(struct session *s, struct failure *failure)
     int err = vhdx_layout_init(&s->layout, &params, &why);
 
     if (!err)
-        err = vhdx_layout_map(&s->layout, &s->map);
+        err = vhdx_layout_map(&s->layout, &s->views[VIEW_VHDX].map);
     return err ? failed(failure, EXIT_INVALID_IMAGE, err, "%s cannot be shown as a VHDX: %s",
                         s->facts.path, why)
                : 0;
@@ -272,6 +313,35 @@ static int try_store(struct session *s, struct failure *failure)
     return err;
 }
 
+/* The disk around the file. With cow it is in memory: a rehearsal leaves nothing behind. */
+static int start_volume(struct session *s, struct failure *failure)
+{
+    const struct options *o = s->options;
+    unsigned flags = o->cow ? VOLUME_MEMORY : o->read_only ? VOLUME_READ_ONLY : 0;
+    int err;
+
+    if (!o->disk)
+        return 0;
+    if (o->reset_disk)
+        flags |= VOLUME_RESET;
+    err = volume_start(&s->volume, o->state, facts_identity(&s->facts), &s->layout, flags, failure);
+    if (!err)
+        err = volume_layout_map(&s->volume.layout, &s->layout, &s->views[VIEW_DISK].map);
+    return err;
+}
+
+static int try_storage(struct session *s, struct failure *failure)
+{
+    int err = start_volume(s, failure);
+
+    /* Nothing is written before it is known that all can be. */
+    if (!err)
+        err = try_store(s, failure);
+    if (!err && s->options->disk)
+        err = volume_keep(&s->volume, failure);
+    return err;
+}
+
 static int take_at_start(struct session *s, struct failure *failure)
 {
     const struct options *o = s->options;
@@ -280,14 +350,21 @@ static int take_at_start(struct session *s, struct failure *failure)
     int err;
 
     if (!o->claim_at_mount)
-        return try_store(s, failure);
+        return try_storage(s, failure);
     /* The state is made only when it is certain that the device is to be had. */
     err = claim_take(&claim, o->source, &policy, &s->facts, failure);
     if (err)
         return err;
-    err = try_store(s, failure);
+    err = try_storage(s, failure);
     claim_release(&claim);
-    return err ? err : session_open(s, failure);
+    return err ? err : session_open(s, VIEW_VHDX, false, failure);
+}
+
+static void free_all(struct session *s)
+{
+    for (enum view_id view = 0; view < VIEWS; view++)
+        extent_map_free(&s->views[view].map);
+    volume_end(&s->volume);
 }
 
 int session_prepare(struct session *s, const struct options *options, struct failure *failure)
@@ -296,7 +373,8 @@ int session_prepare(struct session *s, const struct options *options, struct fai
 
     *s = (struct session){.options = options,
                           .claim_lock = PTHREAD_MUTEX_INITIALIZER,
-                          .flush_lock = PTHREAD_MUTEX_INITIALIZER};
+                          .flush_lock = PTHREAD_MUTEX_INITIALIZER,
+                          .volume = {.memory = -1, .whole = -1}};
     touch(s);
     err = look(s, failure);
     if (!err)
@@ -306,7 +384,7 @@ int session_prepare(struct session *s, const struct options *options, struct fai
     if (!err)
         err = commit_check(options, &s->facts, failure);
     if (err)
-        extent_map_free(&s->map);
+        free_all(s);
     return err;
 }
 
@@ -315,7 +393,7 @@ int session_start(struct session *s, struct failure *failure)
     int err = take_at_start(s, failure);
 
     if (err) {
-        extent_map_free(&s->map);
+        free_all(s);
         return err;
     }
     log_start(s);
@@ -330,6 +408,6 @@ int session_stop(struct session *s)
     if (s->opens > 0)
         err = give_back(s);
     s->opens = 0;
-    extent_map_free(&s->map);
+    free_all(s);
     return err;
 }

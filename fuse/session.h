@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The session: one partition served as one file, from the start of the daemon to its end.
+ * The session: one partition served as a file (or two views of it), from the start of the daemon to
+ * its end.
  *
  * It knows the partition (facts), what the file looks like (layout, map), and, while a
  * client has the file open, holds the claim and the state store. It knows nothing of FUSE:
@@ -17,14 +18,29 @@
 #include "fuse/cow.h"
 #include "fuse/datapath.h"
 #include "fuse/options.h"
+#include "fuse/volume.h"
 
 #include <time.h>
+
+/* The files that show the partition. */
+enum view_id {
+    VIEW_VHDX, /* the VHDX */
+    VIEW_DISK, /* with -o disk: the disk that holds an NTFS volume that holds the VHDX */
+    VIEWS,
+};
+
+struct view {
+    struct extent_map map;
+    struct datapath path; /* while it is claimed */
+    unsigned writers;     /* clients that have it open for writing; under claim_lock */
+};
 
 struct session {
     const struct options *options;
     struct facts facts; /* as at start; a claim must find the same */
     struct vhdx_layout layout;
-    struct extent_map map;
+    struct volume volume; /* with -o disk */
+    struct view views[VIEWS];
     _Atomic int64_t modified;    /* nanoseconds since the epoch */
     atomic_uint_fast64_t writes; /* how many were done */
 
@@ -36,7 +52,6 @@ struct session {
     struct claim claim;
     struct overlay *overlay; /* with -o cow, else NULL */
     struct store *store;
-    struct datapath path;
 };
 
 /*
@@ -53,25 +68,31 @@ int session_start(struct session *session, struct failure *failure);
 /* Flushes and gives everything back. Returns 0, or -errno when the flush failed. */
 int session_stop(struct session *session);
 
-/* A client opens the file: the first one takes the device. 0 or -errno. */
-int session_open(struct session *session, struct failure *failure);
+/*
+ * A client opens a file: the first one takes the device. Only one of the views may be open for
+ * WRITING at a time, since two clients would not know of each other: -EBUSY. 0 or -errno.
+ */
+int session_open(struct session *session, enum view_id view, bool writing, struct failure *failure);
 /* And closes it: the last one flushes and gives the device back. */
-void session_release(struct session *session);
+void session_release(struct session *session, enum view_id view, bool writing);
 
 /*
  * Data, in bytes of the virtual file; ranges are cut off at its end. *DONE is how much was
  * done. A write behind the end is -ENOSPC, like a block device's.
  */
-int session_read(struct session *session, void *data, size_t length, uint64_t offset, size_t *done);
-int session_write(struct session *session, const void *data, size_t length, uint64_t offset,
-                  size_t *done);
+int session_read(struct session *session, enum view_id view, void *data, size_t length,
+                 uint64_t offset, size_t *done);
+int session_write(struct session *session, enum view_id view, const void *data, size_t length,
+                  uint64_t offset, size_t *done);
 /* Exact zeros; the whole range must lie in the file (-ENOSPC). See datapath_zero(). */
-int session_zero(struct session *session, uint64_t offset, uint64_t length, bool discard);
+int session_zero(struct session *session, enum view_id view, uint64_t offset, uint64_t length,
+                 bool discard);
+/* Of all views. */
 int session_flush(struct session *session);
 
-static inline uint64_t session_size(const struct session *session)
+static inline uint64_t session_size(const struct session *session, enum view_id view)
 {
-    return session->layout.file_size;
+    return extent_map_size(&session->views[view].map);
 }
 
 struct timespec session_modified(const struct session *session);

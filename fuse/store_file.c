@@ -13,8 +13,7 @@
 static const uint8_t header_magic[16] = "vhdxfs state\n";
 static const uint8_t slot_magic[8] = {'v', 'h', 'd', 'x', 'p', 'a', 'g', 'e'};
 
-/* CRC-32C over a structure whose 4-byte checksum field at FIELD counts as zeros. */
-static uint32_t checksum_without(const void *data, size_t length, size_t field)
+uint32_t store_checksum(const void *data, size_t length, size_t field)
 {
     static const uint8_t zeros[4];
     const uint8_t *p = data;
@@ -53,14 +52,14 @@ void store_encode_header(const struct store_binding *binding, struct store_disk_
     put_le32(out->page_count, (uint32_t)STORE_PAGES);
     memcpy(out->identity, binding->identity, sizeof(out->identity));
     put_le32(out->checksum,
-             checksum_without(out, sizeof(*out), offsetof(struct store_disk_header, checksum)));
+             store_checksum(out, sizeof(*out), offsetof(struct store_disk_header, checksum)));
 }
 
 int store_decode_header(const struct store_disk_header *in, struct store_binding *binding)
 {
     if (memcmp(in->magic, header_magic, sizeof(in->magic)) != 0 ||
         get_le32(in->checksum) !=
-            checksum_without(in, sizeof(*in), offsetof(struct store_disk_header, checksum)) ||
+            store_checksum(in, sizeof(*in), offsetof(struct store_disk_header, checksum)) ||
         get_le32(in->version) != VERSION || get_le32(in->page_count) != STORE_PAGES ||
         in->identity[sizeof(in->identity) - 1] != 0)
         return -EUCLEAN;
@@ -82,14 +81,14 @@ void store_encode_slot(uint32_t page, uint64_t generation, const uint8_t content
     put_le64(out->generation, generation);
     memcpy(out->content, content, sizeof(out->content));
     put_le32(out->checksum,
-             checksum_without(out, sizeof(*out), offsetof(struct store_disk_slot, checksum)));
+             store_checksum(out, sizeof(*out), offsetof(struct store_disk_slot, checksum)));
 }
 
 bool store_decode_slot(const struct store_disk_slot *slot, uint32_t page, uint64_t *generation)
 {
     if (memcmp(slot->magic, slot_magic, sizeof(slot->magic)) != 0 || get_le32(slot->page) != page ||
         get_le32(slot->checksum) !=
-            checksum_without(slot, sizeof(*slot), offsetof(struct store_disk_slot, checksum)))
+            store_checksum(slot, sizeof(*slot), offsetof(struct store_disk_slot, checksum)))
         return false;
     *generation = get_le64(slot->generation);
     return true;

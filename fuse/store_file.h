@@ -48,6 +48,9 @@ struct store_binding {
     uint32_t logical_sector;
 };
 
+/* CRC-32C over a structure whose 4-byte checksum field at FIELD counts as zeros. */
+uint32_t store_checksum(const void *data, size_t length, size_t field);
+
 struct store_binding store_binding_of(const char *identity, const struct vhdx_layout *layout);
 /* Whether both speak of the same disk in the same blocks and sectors. */
 bool store_same_geometry(const struct store_binding *a, const struct store_binding *b);

@@ -13,7 +13,7 @@ static int object_of(struct exported *e, fuse_ino_t ino, char object[SIDE_NAME_M
 {
     if (is_side(ino))
         return side_name(e->side, ino, object);
-    strcpy(object, is_vhdx(e, ino) ? XATTRS_VHDX : XATTRS_DIRECTORY);
+    strcpy(object, is_vhdx(e, ino) ? XATTRS_VHDX : is_disk(ino) ? XATTRS_DISK : XATTRS_DIRECTORY);
     return 0;
 }
 

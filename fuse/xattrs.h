@@ -5,10 +5,10 @@
  * state (<identity>.xattrs), which is replaced as a whole, flushed, at every change: so after a
  * crash there are the old ones or the new ones.
  *
- * An object is named by a short text: one that no file can have for the directory and for the
- * VHDX, its name for another file. Another process may have changed the file (two
- * instances can wait for the same partition): so each change begins with reading it again. All functions may be called from any thread and return 0 (or a length) or
- * -errno.
+ * An object is named by a short text: one that no file can have for the directory, the VHDX and
+ * the disk, its name for another file. Another process may have changed the file (two instances
+ * can wait for the same partition): so each change begins with reading it again. All functions
+ * may be called from any thread and return 0 (or a length) or -errno.
  */
 #ifndef FUSE_XATTRS_H
 #define FUSE_XATTRS_H
@@ -26,7 +26,8 @@
 #define XATTRS_COUNT_MAX 64
 
 #define XATTRS_DIRECTORY "."
-#define XATTRS_VHDX      "/"
+#define XATTRS_VHDX      "/vhdx"
+#define XATTRS_DISK      "/disk"
 
 struct xattrs;
 

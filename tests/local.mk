@@ -86,6 +86,11 @@ tests_unit_test_overlay_SOURCES = tests/unit/test_overlay.c $(shadow_sources) $(
 tests_unit_test_overlay_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_overlay_LDADD = $(daemon_test_ldadd)
 tests_unit_test_overlay_LDFLAGS = $(shadow_ldflags) -Wl,--wrap=fallocate64
+
+check_PROGRAMS += tests/unit/test_volume
+tests_unit_test_volume_SOURCES = tests/unit/test_volume.c $(daemon_test_support)
+tests_unit_test_volume_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_volume_LDADD = $(daemon_test_ldadd)
 endif
 
 # The rest of libvhdxgen, and the fuzz targets.

@@ -5,11 +5,13 @@
 
 packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config uuid-dev libjson-c-dev libfuse3-dev
     libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev ntfs-3g-dev libdevmapper-dev)
-packages_run=(fuse3 e2fsprogs mount util-linux)
+packages_run=(fuse3 e2fsprogs mount util-linux ntfs-3g)
 packages_demo=(qemu-utils libvhdi-utils)
-packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
-    fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc
-    samba samba-testsuite smbclient python3-impacket iproute2)
+packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g sleuthkit xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
+    fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
+# For Samba, the guests and iSCSI.
+packages_test+=(samba samba-testsuite smbclient python3-impacket iproute2
+    debootstrap systemd-container tgt libiscsi-bin qemu-block-extra open-iscsi)
 
 # packages_missing NAME...: prints those which are not installed.
 packages_missing() {
@@ -39,12 +41,20 @@ packages_ensure() {
     mapfile -t missing < <(packages_missing "$@") # now that it is known which there are
     if packages_apt install --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
         rm -f "$log"
+        packages_quiet "${missing[@]}"
         return 0
     fi
     tail -n 20 "$log" >&2
     rm -f "$log"
     echo "apt-get could not install: ${missing[*]}" >&2
     return 1
+}
+
+# packages_quiet NAME...: the tests need tgt's programs, not a service that listens on this machine from now on.
+packages_quiet() {
+    if [[ " $* " == *" tgt "* && -d /run/systemd/system ]]; then
+        systemctl --quiet disable --now tgt.service || true
+    fi
 }
 
 packages_apt() {

@@ -8,6 +8,7 @@
 #include "common/crc32c.h"
 #include "fuse/overlay_file.h"
 #include "fuse/store_file.h"
+#include "fuse/volume_file.h"
 #include "fuse/xattrs_file.h"
 #include "tests/fuzz/packed.h"
 
@@ -90,6 +91,21 @@ static void try_overlay_header(const uint8_t *data, size_t length, bool sealed)
         abort();
 }
 
+static void try_volume_header(const uint8_t *data, size_t length, bool sealed)
+{
+    struct volume_disk_header disk = {0}, again;
+    struct volume_header header;
+
+    memcpy(&disk, data, min_u64(length, sizeof(disk)));
+    if (sealed)
+        seal((void *)&disk, sizeof(disk), offsetof(struct volume_disk_header, checksum));
+    if (volume_decode_header(&disk, &header) != 0)
+        return;
+    volume_encode_header(&header, &again);
+    if (volume_decode_header(&again, &header) != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
 {
     bool sealed = length > 0 && !(input[0] & 0x80);
@@ -101,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
     if (!copy)
         return 0;
     memcpy(copy, input + 1, length - 1);
-    switch (input[0] & 3) {
+    switch (input[0] & 7) {
     case 0:
         try_xattrs(copy, length - 1, sealed);
         break;
@@ -110,6 +126,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
         break;
     case 2:
         try_state_slot(copy, length - 1, sealed);
+        break;
+    case 4:
+        try_volume_header(copy, length - 1, sealed);
         break;
     default:
         try_overlay_header(copy, length - 1, sealed);

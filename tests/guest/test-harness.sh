@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The guest harness itself: a script's output, status, disk and arguments come through; a hang and a crash are told
-# from a failure. A harness that lost a status would make every guest test pass.
+# from a failure; it ends with the harness. A harness that lost a status would make every guest test pass.
 # test: timeout=120 quick=no
 set -euo pipefail
 
@@ -52,5 +52,28 @@ grep -q 'sysrq.*crash' "$work/err" || fail "the kernel's last words are missing:
 printf '#!/bin/sh\nsleep 1000\n' >"$work/script"
 guest 124 --timeout 6 "$work/script"
 
+# A harness that is ended, or killed, takes its guest with it.
+child() { cut -d ' ' -f 1 "/proc/$1/task/$1/children" 2>/dev/null || true; }
+running() { [[ -e /proc/$1 && $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) != Z* ]]; }
+for signal in TERM KILL; do
+    mkdir "$work/$signal"
+    TMPDIR=$work/$signal "$SRC/tests/guest/run" --timeout 60 "$work/script" >/dev/null 2>&1 &
+    harness=$!
+    # The harness, timeout, QEMU: three processes in a row, the last by its name.
+    qemu=
+    for ((i = 0; i < 600; i++)); do
+        qemu=$(child "$(child "$harness")")
+        [[ $qemu && $(cat "/proc/$qemu/comm" 2>/dev/null || true) == qemu-system* ]] && break
+        qemu=
+        sleep 0.05
+    done
+    [[ $qemu ]] || fail "no guest to kill"
+    kill -s "$signal" "$harness"
+    wait "$harness" 2>/dev/null || true
+    for ((i = 0; i < 200; i++)); do running "$qemu" || break; sleep 0.05; done
+    ! running "$qemu" || fail "SIG$signal to the harness, and the guest runs on"
+done
+[[ ! $(ls "$work/TERM") ]] || fail "left behind: $(ls "$work/TERM")"
+
 guest 1 --module no-such-module "$work/script"
-echo "guest harness: 4 boots as expected"
+echo "guest harness: 6 boots as expected"

@@ -349,14 +349,14 @@ static void test_last_close_flushes(void **state)
     snprintf(list, sizeof(list), "state=%s", dir);
     assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
     assert_int_equal(start_session(&session, &options, &failure), 0);
-    assert_int_equal(session_open(&session, &failure), 0);
-    assert_int_equal(session_open(&session, &failure), 0);
+    assert_int_equal(session_open(&session, VIEW_VHDX, true, &failure), 0);
+    assert_int_equal(session_open(&session, VIEW_VHDX, true, &failure), 0);
     shadow_watch(state_file);
     start = shadow_flushes();
-    assert_int_equal(session_write(&session, "meta", 4, VHDX_LOG_AT, &done), 0);
-    session_release(&session);
+    assert_int_equal(session_write(&session, VIEW_VHDX, "meta", 4, VHDX_LOG_AT, &done), 0);
+    session_release(&session, VIEW_VHDX, true);
     assert_int_equal(shadow_flushes(), start); /* somebody has it open still */
-    session_release(&session);
+    session_release(&session, VIEW_VHDX, true);
     assert_int_equal(shadow_flushes(), start + 1);
     assert_int_equal(session_stop(&session), 0);
     options_free(&options);

@@ -57,13 +57,13 @@ static void start(void)
     int err = start_session(&session, &options, &failure);
 
     if (!err)
-        err = session_open(&session, &failure);
+        err = session_open(&session, VIEW_VHDX, true, &failure);
     check(!err, failure.text);
 }
 
 static void stop(void)
 {
-    session_release(&session);
+    session_release(&session, VIEW_VHDX, true);
     check(session_stop(&session) == 0, "stopping failed");
 }
 
@@ -71,7 +71,7 @@ static void abandon(void)
 {
     store_close(session.store);
     backing_close(&session.claim.backing);
-    extent_map_free(&session.map);
+    extent_map_free(&session.views[VIEW_VHDX].map);
 }
 
 static int read_session(void *opaque, void *data, size_t length, uint64_t offset)
@@ -79,7 +79,7 @@ static int read_session(void *opaque, void *data, size_t length, uint64_t offset
     size_t done;
 
     (void)opaque;
-    return session_read(&session, data, length, offset, &done);
+    return session_read(&session, VIEW_VHDX, data, length, offset, &done);
 }
 
 static void tell(void *opaque, const struct vhdx_finding *finding)
@@ -92,7 +92,7 @@ static void tell(void *opaque, const struct vhdx_finding *finding)
 
 static void verify(void)
 {
-    struct vhdx_io io = {.read = read_session, .size = session_size(&session)};
+    struct vhdx_io io = {.read = read_session, .size = session_size(&session, VIEW_VHDX)};
     struct vhdx_report report = {.finding = log_is_empty ? NULL : tell};
     cleanup_free uint8_t *found = malloc(VHDX_META_SIZE);
     struct vhdx_image vhdx;
@@ -112,8 +112,8 @@ static void verify(void)
 static void end_step(void)
 {
     if (ending == RELEASE) {
-        session_release(&session);
-        check(session_open(&session, NULL) == 0, "cannot be opened again");
+        session_release(&session, VIEW_VHDX, true);
+        check(session_open(&session, VIEW_VHDX, true, NULL) == 0, "cannot be opened again");
     } else if (ending == RESTART) {
         stop();
         start();
@@ -140,8 +140,8 @@ static void put(const char *name, uint64_t offset, const void *data, size_t leng
         pid = fork();
         if (pid == 0) {
             bool good = start_session(&session, &options, NULL) == 0 &&
-                        session_open(&session, NULL) == 0 &&
-                        session_write(&session, data, length, offset, &done) == 0 &&
+                        session_open(&session, VIEW_VHDX, true, NULL) == 0 &&
+                        session_write(&session, VIEW_VHDX, data, length, offset, &done) == 0 &&
                         done == length && (!flush || session_flush(&session) == 0);
 
             _exit(good ? 0 : 1);
@@ -149,7 +149,8 @@ static void put(const char *name, uint64_t offset, const void *data, size_t leng
         check(waitpid(pid, &status, 0) == pid && status == 0, "the child failed");
         start();
     } else {
-        check(session_write(&session, data, length, offset, &done) == 0 && done == length,
+        check(session_write(&session, VIEW_VHDX, data, length, offset, &done) == 0 &&
+                  done == length,
               "refused");
         if (flush)
             check(session_flush(&session) == 0, "the flush failed");
@@ -180,8 +181,8 @@ static int setup(void **state)
     step_name = "start";
     ending = NO_ENDING;
     start();
-    assert_int_equal(session_read(&session, meta, VHDX_META_SIZE, 0, &done), 0);
-    assert_int_equal(session_read(&session, payload, sizeof(payload),
+    assert_int_equal(session_read(&session, VIEW_VHDX, meta, VHDX_META_SIZE, 0, &done), 0);
+    assert_int_equal(session_read(&session, VIEW_VHDX, payload, sizeof(payload),
                                   session.layout.payload_offset + MIB, &done),
                      0);
     verify();
@@ -290,8 +291,8 @@ static size_t make_entry(const struct log_state *log, const struct page *pages, 
     put_le64(entry->sequence, log->sequence);
     put_le32(entry->descriptor_count, count);
     entry->log_guid = log->guid;
-    put_le64(entry->flushed_file_offset, session_size(&session));
-    put_le64(entry->last_file_offset, session_size(&session));
+    put_le64(entry->flushed_file_offset, session_size(&session, VIEW_VHDX));
+    put_le64(entry->last_file_offset, session_size(&session, VIEW_VHDX));
     put_le32(entry->checksum, crc32c(0, out, length));
     return length;
 }

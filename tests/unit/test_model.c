@@ -270,7 +270,7 @@ static void oracle_apply(struct model *m, struct op *op)
 static void compare(struct model *m, uint64_t offset, size_t length, const char *when)
 {
     size_t done = 0;
-    int err = session_read(&m->session, found, length, offset, &done);
+    int err = session_read(&m->session, VIEW_VHDX, found, length, offset, &done);
 
     if (err || done != length)
         mismatch(m, "%s: read of %zu at %" PRIu64 ": %d, %zu bytes", when, length, offset, err,
@@ -298,14 +298,14 @@ static void session_apply(struct model *m, const struct op *op)
 
     switch (op->kind) {
     case OP_READ:
-        err = session_read(&m->session, found, op->length, op->offset, &done);
+        err = session_read(&m->session, VIEW_VHDX, found, op->length, op->offset, &done);
         break;
     case OP_WRITE:
-        err = session_write(&m->session, op->data, op->length, op->offset, &done);
+        err = session_write(&m->session, VIEW_VHDX, op->data, op->length, op->offset, &done);
         break;
     case OP_ZERO:
     case OP_PUNCH:
-        err = session_zero(&m->session, op->offset, op->length, op->kind == OP_PUNCH);
+        err = session_zero(&m->session, VIEW_VHDX, op->offset, op->length, op->kind == OP_PUNCH);
         break;
     case OP_FLUSH:
         err = session_flush(&m->session);
@@ -487,16 +487,16 @@ static void start(struct model *m)
     int err = start_session(&m->session, &m->options, &failure);
 
     if (!err)
-        err = session_open(&m->session, &failure);
+        err = session_open(&m->session, VIEW_VHDX, true, &failure);
     if (err)
         mismatch(m, "cannot be opened: %d: %s", err, failure.text);
-    if (session_size(&m->session) != m->size)
-        mismatch(m, "the file has %" PRIu64 " bytes", session_size(&m->session));
+    if (session_size(&m->session, VIEW_VHDX) != m->size)
+        mismatch(m, "the file has %" PRIu64 " bytes", session_size(&m->session, VIEW_VHDX));
 }
 
 static void stop(struct model *m)
 {
-    session_release(&m->session);
+    session_release(&m->session, VIEW_VHDX, true);
     if (session_stop(&m->session) < 0)
         mismatch(m, "stopping failed");
 }
@@ -506,7 +506,7 @@ static void abandon(struct model *m)
 {
     store_close(m->session.store);
     backing_close(&m->session.claim.backing);
-    extent_map_free(&m->session.map);
+    extent_map_free(&m->session.views[VIEW_VHDX].map);
 }
 
 static void put_back(struct model *m, const uint8_t *fresh, uint64_t offset, size_t length,
@@ -559,8 +559,8 @@ static void change_life(struct model *m)
     heal(m, true);
     switch (rng_below(&m->rng, 5)) {
     case 0:
-        session_release(&m->session);
-        if (session_open(&m->session, NULL) < 0)
+        session_release(&m->session, VIEW_VHDX, true);
+        if (session_open(&m->session, VIEW_VHDX, true, NULL) < 0)
             mismatch(m, "cannot be opened again");
         count.reopened++;
         break;

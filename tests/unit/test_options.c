@@ -65,6 +65,7 @@ static void test_defaults(void **state)
     assert_false(options.foreground || options.debug || options.single_thread);
     assert_false(options.read_only || options.claim_at_mount || options.reset_state);
     assert_false(options.allow_errors || options.no_discard || options.no_firewall);
+    assert_false(options.disk || options.reset_disk);
     assert_null(options.pidfile);
     assert_null(options.fsname);
     assert_null(options.cow);
@@ -148,6 +149,13 @@ static void test_mount_options(void **state)
     accept("-o ro,nodiscard,nofirewall,allow_errors");
     assert_true(options.read_only && options.no_discard && options.no_firewall &&
                 options.allow_errors);
+    accept("-o disk");
+    assert_true(options.disk && !options.reset_disk);
+    accept("-o disk --reset-disk");
+    assert_true(options.disk && options.reset_disk);
+    accept("-o disk,ro");
+    accept("-o disk,cow=/c");
+    accept("-o name=disk.img"); /* a name like others, while there is no disk */
     accept("-o ro,nodiscard -o discard,rw"); /* the last word counts, as for mount(8) */
     assert_false(options.read_only);
     assert_false(options.no_discard);

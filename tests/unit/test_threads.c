@@ -48,14 +48,14 @@ static bool write_all(const void *data, size_t length, uint64_t offset)
 {
     size_t done;
 
-    return session_write(&session, data, length, offset, &done) == 0 && done == length;
+    return session_write(&session, VIEW_VHDX, data, length, offset, &done) == 0 && done == length;
 }
 
 static bool read_all(void *data, size_t length, uint64_t offset)
 {
     size_t done;
 
-    return session_read(&session, data, length, offset, &done) == 0 && done == length;
+    return session_read(&session, VIEW_VHDX, data, length, offset, &done) == 0 && done == length;
 }
 
 static uint64_t own_at(const struct worker *w)
@@ -75,7 +75,7 @@ static void work_on_own(struct worker *w)
     switch (rng_below(&w->rng, 4)) {
     case 0:
         memset(w->own + at, 0, n);
-        is_ok(w, session_zero(&session, own_at(w) + at, n, rng_one_in(&w->rng, 2)) == 0,
+        is_ok(w, session_zero(&session, VIEW_VHDX, own_at(w) + at, n, rng_one_in(&w->rng, 2)) == 0,
               "zeroing failed");
         break;
     case 1:
@@ -153,7 +153,7 @@ static void *work(void *arg)
     struct worker *w = arg;
 
     for (uint64_t round = 0; !w->wrong && round < rounds; round++) {
-        if (!is_ok(w, session_open(&session, NULL) == 0, "cannot be opened"))
+        if (!is_ok(w, session_open(&session, VIEW_VHDX, true, NULL) == 0, "cannot be opened"))
             break;
         w->opens++;
         for (uint64_t n = rng_below(&w->rng, 60); !w->wrong && n > 0; n--)
@@ -179,7 +179,7 @@ static void *work(void *arg)
                 if (w->self > 0)
                     work_on_own(w);
             }
-        session_release(&session);
+        session_release(&session, VIEW_VHDX, true);
         session_modified(&session);
     }
     return NULL;
@@ -235,10 +235,10 @@ static void run(bool in_memory)
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(workers[i].thread, NULL);
     assert_int_equal(session.opens, 0); /* given back */
-    assert_int_equal(session_open(&session, &failure), 0);
+    assert_int_equal(session_open(&session, VIEW_VHDX, true, &failure), 0);
     for (unsigned i = 0; i < THREADS; i++)
         finish(&workers[i]);
-    session_release(&session);
+    session_release(&session, VIEW_VHDX, true);
     assert_int_equal(session_stop(&session), 0);
     assert_true(ext4_is_clean(image));
     options_free(&options);
