@@ -16,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-
 /* A commit on its way. Zero or NULL is what is not open. */
 struct commit {
     const struct options *options;

@@ -83,7 +83,8 @@ bool mountpoint_covers(const char *real, const char *path)
 
     if (!rest || stat(real, &mount) < 0)
         return false;
-    /* Upwards, until the mount point or the root is met; what is not there yet lies where its directory does. */
+    /* Upwards, until the mount point or the root is met; what is not there yet lies where its
+     * directory does. */
     while (*rest) {
         cleanup_free char *there = realpath(rest, NULL);
         char *slash;

@@ -24,8 +24,9 @@ bool mountpoint_covers(const char *real, const char *path);
 
 /*
  * As root: unmounts the session with the descriptor FUSE_FD from PATH, if it is mounted still, and
- * makes libfuse believe that somebody else did. It would run umount(8), which the system call filter
- * refuses, or unmount what has been mounted on PATH since. Clients that are left get ENOTCONN.
+ * makes libfuse believe that somebody else did. It would run umount(8), which the system call
+ * filter refuses, or unmount what has been mounted on PATH since. Clients that are left get
+ * ENOTCONN.
  */
 void mountpoint_leave(const char *path, int fuse_fd);
 

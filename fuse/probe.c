@@ -183,10 +183,11 @@ static unsigned mmp_patience(ext2_filsys fs, const struct mmp_struct *mmp)
 
 static int refuse_mmp(const char *path, const char *what, struct failure *failure)
 {
-    return failed(failure, EXIT_UNSAFE, -EBUSY,
-                  "%s: its multi-mount protection says that %s; wait until it is free, or if you are "
-                  "sure: tune2fs -f -E clear_mmp %s",
-                  path, what, path);
+    return failed(
+        failure, EXIT_UNSAFE, -EBUSY,
+        "%s: its multi-mount protection says that %s; wait until it is free, or if you are "
+        "sure: tune2fs -f -E clear_mmp %s",
+        path, what, path);
 }
 
 static int watch_mmp(ext2_filsys fs, const char *path, struct failure *failure)

@@ -44,7 +44,8 @@ struct facts {
  */
 int probe(const char *path, struct facts *facts, struct failure *failure);
 
-/* The same of what the descriptor FD has open, whatever PATH, its name in messages, leads to by now. */
+/* The same of what the descriptor FD has open, whatever PATH, its name in messages, leads to by
+ * now. */
 int probe_opened(int fd, const char *path, struct facts *facts, struct failure *failure);
 
 /* What names this partition for good: its file system's UUID, or its PARTUUID, or "". */

@@ -64,7 +64,8 @@ static int refuse_content(const struct facts *f, const struct safety_policy *pol
 {
     if (f->ambiguous || (*f->type && f->partitions > 0))
         return failed(failure, EXIT_UNSAFE, -EINVAL,
-                      "%s carries the signatures of more than one file system, volume or partition table; look at "
+                      "%s carries the signatures of more than one file system, volume or partition "
+                      "table; look at "
                       "them with 'wipefs %s' and remove the stale one",
                       f->path, f->path);
     if (*f->partition_table && !*f->type)

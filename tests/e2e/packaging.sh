@@ -125,7 +125,7 @@ diff <("$program" --help | help_options) <(offers _vhdxfs 'vhdxfs --') || fail "
 mount_options() { sed -n '/^Mount options:/,$p' | grep '^  [a-z]' | sed 's/^  //; s/   .*//; s/=[^,]*/=/g; s/, /\n/g' | sort -u; }
 diff <("$program" --help | mount_options) <(offers _vhdxfs 'vhdxfs -o ' | grep -vx 'rw\|block_size=') ||
     fail "vhdxfs -o: <: --help has it, >: it is offered"
-for command in check info replay create dump; do
+for command in check info replay create dump map; do
     diff <("$VHDXGEN" $command --help | help_options) <(offers _vhdxgen "vhdxgen $command --") ||
         fail "vhdxgen $command: <: --help has it, >: it is offered"
 done
