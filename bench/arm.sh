@@ -10,14 +10,14 @@
 #   RAW_OFFSET  where the region for arms without a file system starts on DEVICE; the arm "raw" uses the same
 #   REGION      its size; the region in a file has the same
 #   ARM_REPLY   a file descriptor for the answer
-. "$SRC/tests/e2e/lib.sh"
+. "${ARM_LIBRARY:-$SRC/tests/e2e/lib.sh}"
 
 # offer TARGET OFFSET [KEY=VALUE...]: fio may use [OFFSET, OFFSET + REGION) of the file or device TARGET. Keys:
 #   direct=no   it cannot do O_DIRECT; the load is buffered
 #   writes=no   it is read-only
 #   pid=N       a process whose memory is reported (repeatable)
 #   note=TEXT   for the report (repeatable)
-#   smb=PORT    TARGET is a file in the share "bench" of an SMB server on this port
+#   smb=N       the process of an smbd whose share "bench" has the file TARGET: see benchlib/smb.py
 offer() {
     printf '%s\0' "$@" $'\n' >&"$ARM_REPLY"
     exec {ARM_REPLY}>&-

@@ -27,7 +27,7 @@ class Target:
     size: int
     direct: bool = True
     writes: bool = True
-    smb: int = 0  # the port of an SMB server; 0: path is a file here
+    smb: int = 0  # the process of an SMB server; 0: path is a file to open
     pids: list = field(default_factory=list)
     notes: list = field(default_factory=list)
 

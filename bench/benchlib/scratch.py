@@ -55,7 +55,7 @@ class LoopDevice:
 def write_out(path, size):
     """Every block allocated and written: no first touch is left for what is measured."""
     block = bytes(MIB)
-    with open(path, "wb", buffering=0) as file:
+    with open(path, "wb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         for _ in range(size // MIB):
             file.write(block)
         os.fsync(file.fileno())
@@ -77,6 +77,7 @@ class Scratch:
 
     def directory(self, parent):
         path = tempfile.mkdtemp(prefix="vhdxfs-bench.", dir=parent)
+        os.chmod(path, 0o711)  # smbd's user passes through; the image is root's
         self.undo.append(lambda: shutil.rmtree(path))
         return path
 
@@ -94,7 +95,7 @@ class Scratch:
         if available_memory() < needed + (256 << 20):
             raise BenchError(IO, f"the RAM-backed device needs {needed // MIB} MiB of free memory; say --size or --device disk")
         directory = self.directory(None)
-        command("mount", "-t", "tmpfs", "-o", f"size={needed},mode=700", "vhdxfs-bench", directory)
+        command("mount", "-t", "tmpfs", "-o", f"size={needed},mode=711", "vhdxfs-bench", directory)
         self.undo.append(lambda: command("umount", "--lazy", directory))
         return self.loop("ram", directory, region, (), "tmpfs")
 

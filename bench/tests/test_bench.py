@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from benchlib import arm, catalog, chart, cli, compare, fio, plan, report, stats  # noqa: E402
+from benchlib import arm, catalog, chart, cli, compare, fio, plan, report, smb, stats  # noqa: E402
 from benchlib.errors import BenchError  # noqa: E402
 
 STANDARD = {f"{kind}{way}-{rest}" for way in ("read", "write")
@@ -139,6 +139,13 @@ class Digest(unittest.TestCase):
         self.assertEqual((run["mbps"], run["iops"], run["lat_us"], run["p99_us"]), (2.5, 500.0, 2.0, 5.0))
         self.assertAlmostEqual(run["cpu_us_per_io"], 2500.0)
         self.assertNotIn("read", run["fio"])
+
+
+class Smb(unittest.TestCase):
+    def test_only_direct_workloads_with_one_request_a_job(self):
+        able = {w.name for w in catalog.load_workloads() if smb.can(w)}
+        self.assertEqual(able, {f"{name}-qd1" for name in ("seqread-1m", "seqwrite-1m", "randread-4k", "randwrite-4k")} |
+                         {"randread-4k-8jobs", "randwrite-4k-8jobs"})
 
 
 class Compare(unittest.TestCase):
