@@ -10,6 +10,7 @@
 #   RAW_OFFSET  where the region for arms without a file system starts on DEVICE; the arm "raw" uses the same
 #   REGION      its size; the region in a file has the same
 #   ARM_REPLY   a file descriptor for the answer
+# shellcheck disable=SC1090 # one of two
 . "${ARM_LIBRARY:-$SRC/tests/e2e/lib.sh}"
 
 # offer TARGET OFFSET [KEY=VALUE...]: fio may use [OFFSET, OFFSET + REGION) of the file or device TARGET. Keys:
