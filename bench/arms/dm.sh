@@ -6,6 +6,7 @@
 need dmsetup
 modprobe dm-mod 2>/dev/null || true
 dmsetup version >/dev/null 2>&1 || skip "this kernel has no device-mapper"
+begin
 
 header=4 # MiB; any VHDX header is such a file
 truncate -s "${header}M" "$SCRATCH/header"

@@ -3,6 +3,7 @@
 # A file on the partition's ext4, mounted directly: what Linux has without any of us.
 . "$(dirname "$0")/../arm.sh"
 
+begin
 mount_area ext4
 fill "$DIR/file" "$REGION"
 offer "$DIR/file" 0

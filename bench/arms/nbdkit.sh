@@ -4,6 +4,7 @@
 # no block device (as in version 1.32), nbdkit serves the device alone, without the header.
 . "$(dirname "$0")/../arm.sh"
 need nbdkit nbdfuse nbdinfo
+begin
 
 header=4 # MiB; any VHDX header is such a file
 disk=$(blockdev --getsize64 "$DEVICE")

@@ -4,8 +4,10 @@
 . "$(dirname "$0")/../arm.sh"
 
 need qemu-nbd
+need_fs "${1-}"
 [[ -b /dev/nbd0 ]] || modprobe nbd 2>/dev/null || true
 [[ -b /dev/nbd0 ]] || skip "this kernel has no nbd"
+begin
 
 # free_nbd: the first /dev/nbdN without a server.
 free_nbd() {

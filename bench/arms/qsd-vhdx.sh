@@ -4,6 +4,8 @@
 . "$(dirname "$0")/../arm.sh"
 
 need qemu-storage-daemon
+need_fs "$1"
+begin
 
 mount_area "$1"
 make_vhdx "$DIR/disk.vhdx"

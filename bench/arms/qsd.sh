@@ -4,6 +4,7 @@
 . "$(dirname "$0")/../arm.sh"
 
 need qemu-storage-daemon
+begin
 
 touch "$SCRATCH/export"
 run_aside qemu-storage-daemon \

@@ -9,6 +9,7 @@ ARM_LIBRARY=${SRC:?}/tests/samba/lib.sh
 }
 . "$(dirname "$0")/../arm.sh"
 /usr/bin/python3 -c 'import samba.samba3.libsmb_samba_internal' 2>/dev/null || skip "python3-samba is not installed"
+begin
 
 case $1 in
 vhdxfs)

@@ -6,5 +6,8 @@
 case " $* " in
 *io_uring=*) need_option io_uring ;;
 esac
+begin
+
 serve_device "$@"
-offer "$VHDX" $((P + RAW_OFFSET)) "pid=$SERVE_PID" "note=$(sed -n 's/^vhdxfs: //p' "$SERVE_LOG" | grep -i 'uring\|path' | head -n 1 || true)"
+path=$(sed -n 's/^vhdxfs: //p' "$SERVE_LOG" | grep -i 'uring\|path' | head -n 1 || true) # if it says one
+offer "$VHDX" $((P + RAW_OFFSET)) "pid=$SERVE_PID" "note=$path"

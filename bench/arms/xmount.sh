@@ -4,10 +4,12 @@
 . "$(dirname "$0")/../arm.sh"
 
 need xmount
+begin
 
 new_dir vhd
 xmount --in raw "$DEVICE" --out vhd "$DIR" {ARM_REPLY}>&- # it goes to the background, and ends when it is unmounted
 defer unmount_fuse "$DIR"
 file=$(find "$DIR" -name '*.vhd')
 [[ -f $file ]] || fail "xmount shows no VHD"
-offer "$file" "$RAW_OFFSET" writes=no "pid=$(pgrep -f "^xmount .* $DIR\$")" "note=read-only; a VHD, not a VHDX; reads from the page cache"
+pid=$(pgrep -f "^xmount .* $DIR\$")
+offer "$file" "$RAW_OFFSET" writes=no "pid=$pid" "note=read-only; a VHD, not a VHDX; reads from the page cache"

@@ -50,6 +50,23 @@ def parse_offer(data, size):
     return target
 
 
+def lacks(arm, log):
+    """Why this machine cannot run the arm; '' when it can. Its script runs to its "begin" and makes nothing."""
+    environ = dict(os.environ, ARM_PROBE="1")
+    with open(log, "ab") as file:
+        code = subprocess.run(["bash", *arm.command], env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                              timeout=SETUP_LIMIT, check=False).returncode
+    return reason(log) if code == 77 else ""
+
+
+def reason(log):
+    """The last line it said, and of a failure the one before bash's own account of it."""
+    with open(log, encoding="utf-8", errors="replace") as lines:
+        said = [line.strip() for line in lines if line.strip()]
+    own = [line for line in said if not line.startswith(("FAIL: line", "cleanup failed"))]
+    return (own or said or ["it said nothing"])[-1][:300]
+
+
 class RunningArm:
     """A context manager. Its value is the Target."""
 
@@ -70,7 +87,7 @@ class RunningArm:
             data = read_offer(reply, self.child)
             if not data.endswith(END):
                 code = self.child.wait(TEARDOWN_LIMIT)
-                raise ArmError(code == 77, self.last_line())
+                raise ArmError(code == 77, reason(self.log))
             return parse_offer(data, self.device.region)
         except BaseException:
             self.end()
@@ -81,7 +98,7 @@ class RunningArm:
     def __exit__(self, kind, _value, _traceback):
         code = self.end()
         if code and kind is None:
-            raise ArmError(False, f"its end failed: {self.last_line()}")
+            raise ArmError(False, f"its end failed: {reason(self.log)}")
 
     def end(self):
         """Closes its standard input and waits; its exit code."""
@@ -95,13 +112,6 @@ class RunningArm:
             except subprocess.TimeoutExpired:
                 os.killpg(self.child.pid, signal.SIGKILL)
                 return self.child.wait()
-
-    def last_line(self):
-        """Its reason: for a skip the last line it said, for a failure the line that says so."""
-        with open(self.log, encoding="utf-8", errors="replace") as log:
-            lines = [line.strip() for line in log if line.strip()]
-        said = [line for line in lines if not line.startswith(("FAIL: line", "cleanup failed"))]
-        return (said or lines or ["it said nothing"])[-1][:300]
 
 
 def read_offer(descriptor, child):

@@ -27,7 +27,8 @@ def script(path, panels):
         lines += [
             f"set title {quoted(workload)} noenhanced", f"set ytics ({labels}) noenhanced",
             f"set yrange [{len(bars) - 0.4}:-0.6]", f"set xrange [0:{top:.3f}]", "$data << END",
-            *(f"{i} {bar['ratio']} {bar['ratio_min']} {bar['ratio_max']} {color(bar['arm'])}" for i, bar in enumerate(bars)), "END",
+            *(f"{index} {bar['ratio']} {bar['ratio_min']} {bar['ratio_max']} {color(bar['arm'])}"
+              for index, bar in enumerate(bars)), "END",
             "plot $data using ($2/2):1:($2/2):(0.36):5 with boxxyerror linecolor rgb variable, "
             "$data using 2:1:3:4 with xerrorbars linecolor rgb '#333333' pointtype 7 pointsize 0.15",
         ]

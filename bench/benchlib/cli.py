@@ -120,8 +120,9 @@ def start(options):
     options.output = os.path.abspath(options.output or os.path.join(options.build, "bench", stamp))
     options.number = source.confirm(options.source, options.yes) if options.source else None
     prepare(options)
-    inner = [os.path.join(SRC, "tests", "isolate"), "7200", sys.executable, os.path.join(catalog.BENCH, "run"),
-             "--inside", json.dumps(vars(options))]
+    # The death of this process, even by SIGKILL, is the end of the measurement.
+    inner = ["setpriv", "--pdeathsig", "TERM", os.path.join(SRC, "tests", "isolate"), "7200",
+             sys.executable, os.path.join(catalog.BENCH, "run"), "--inside", json.dumps(vars(options))]
     environ = dict(os.environ, SRC=SRC, BUILD=options.build)
     child = subprocess.Popen(inner, env=environ)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -170,7 +171,7 @@ def make_plan(options):
     devices = ["source"] if options.source else kinds[options.device]
     if not arms:
         return [plan.Session(device, None, tuple(workloads)) for device in devices]
-    if options.source or options.quick: # the sets of arms are named after what they are for
+    if options.source or options.quick:  # the sets of arms are named after what they are for
         stand_in = "quick" if options.quick else "ram"
         return [plan.Session(device, session.arm, session.workloads) for device in devices
                 for session in plan.sessions([stand_in], arms, workloads, bool(options.arms))]
@@ -189,18 +190,17 @@ def make_devices(options, kinds, maker):
 def run(options, maker):
     sessions = make_plan(options)
     devices = make_devices(options, dict.fromkeys(session.device for session in sessions), maker)
+    logs = os.path.join(options.output, "logs")
+    os.makedirs(logs, exist_ok=True)
+    measured = measure.Measurement(devices, options.repeats, logs)
+    sessions = measured.possible(sessions)
     budget = QUICK_BUDGET if options.quick else FULL_BUDGET
     runtime = options.runtime or plan.runtime_for(sessions, options.repeats, budget)
     seconds = plan.estimate(sessions, options.repeats, runtime)
     progress = plan.Progress(plan.run_count(sessions, options.repeats), seconds)
     progress.line(f"{len(sessions)} arms, {progress.total} runs of {runtime} s: about {plan.clock(seconds)}")
-    logs = os.path.join(options.output, "logs")
-    os.makedirs(logs, exist_ok=True)
     before = machine.load()
-    measured = measure.Measurement(devices, options.repeats, runtime, progress, logs)
-    for session in sessions:
-        measured.session(session)
-    progress.end()
+    measured.start(sessions, runtime, progress)
     write(options, document(options, measured, devices, runtime, (before, machine.load())))
     return IO if any(arm["status"] == "FAILED" for arm in measured.arms) else 0
 

@@ -5,7 +5,7 @@ import os
 from statistics import median
 
 from . import fio, smb, stats
-from .arm import ArmError, RunningArm, Target, mounts_of, peak_memory_mib
+from .arm import ArmError, RunningArm, Target, lacks, mounts_of, peak_memory_mib
 from .catalog import RAW
 from .errors import IO, BenchError
 from .plan import WARM_UP
@@ -16,13 +16,44 @@ FIGURES = ("mbps", "iops", "lat_us", "p99_us", "cpu_us_per_io")
 class Measurement:
     """Runs sessions (plan.Session) on devices (scratch.Device, by kind) and keeps all that was seen."""
 
-    def __init__(self, devices, repeats, runtime, progress, logs):
-        self.devices, self.repeats, self.runtime = devices, repeats, runtime
-        self.progress, self.logs = progress, logs
+    def __init__(self, devices, repeats, logs):
+        self.devices, self.repeats, self.logs = devices, repeats, logs
+        self.runtime = self.progress = None
         self.runs = []  # every run of fio
         self.arms = []  # what became of each arm
         self.results = collections.defaultdict(list)  # device kind -> results, without raw's
         self.raw = collections.defaultdict(list)  # (device kind, workload) -> a list of raw runs for each session
+
+    def log(self, session):
+        return os.path.join(self.logs, f"{session.device}-{session.arm.name}.log")
+
+    def possible(self, sessions):
+        """Those whose arm this machine can run; why not is kept of the others."""
+        found = []
+        for session in sessions:
+            why_not = session.arm and lacks(session.arm, self.log(session))
+            if why_not:
+                self.entry(session).update(status="skipped", reason=why_not)
+            else:
+                found.append(session)
+        return found
+
+    def entry(self, session):
+        self.arms.append({"arm": session.arm.name, "about": session.arm.about, "device": session.device,
+                          "status": "measured"})
+        return self.arms[-1]
+
+    def start(self, sessions, runtime, progress):
+        self.runtime, self.progress = runtime, progress
+        for entry in self.arms:
+            self.say(entry)
+        for session in sessions:
+            self.session(session)
+        progress.end()
+
+    def say(self, entry):
+        why = f": {entry['reason']}" if "reason" in entry else ""
+        self.progress.line(f"{entry['device']:6} {entry['arm']:20} {entry['status']}{why}")
 
     def session(self, session):
         device = self.devices[session.device]
@@ -30,19 +61,16 @@ class Measurement:
             for workload in session.workloads:
                 self.alternate(device, None, workload, None)
             return
-        entry = {"arm": session.arm.name, "about": session.arm.about, "device": device.kind, "status": "measured"}
-        self.arms.append(entry)
+        entry = self.entry(session)
         before = self.progress.done
-        log = os.path.join(self.logs, f"{device.kind}-{session.arm.name}.log")
         try:
-            with RunningArm(session.arm, device, log) as target:
+            with RunningArm(session.arm, device, self.log(session)) as target:
                 self.measure_arm(device, session, target, entry)
         except ArmError as error:
             entry.update(status="skipped" if error.skipped else "FAILED", reason=str(error))
         steps = len(session.workloads) * (2 * self.repeats + 1)
         self.progress.step("", steps - (self.progress.done - before))
-        reason = f": {entry['reason']}" if "reason" in entry else ""
-        self.progress.line(f"{device.kind:6} {session.arm.name:20} {entry['status']}{reason}")
+        self.say(entry)
 
     def measure_arm(self, device, session, target, entry):
         entry.update(target=os.path.basename(target.path), direct=target.direct, read_only=not target.writes,

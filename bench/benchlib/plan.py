@@ -42,7 +42,7 @@ def runtime_for(plan, repeats, budget):
         return 1.0
     warm_ups = runs / (2 * repeats + 1)
     fixed = runs * FIO_OVERHEAD + warm_ups * (WARM_UP + FIO_OVERHEAD) + len(plan) * SETUP
-    return max(0.2, min(5.0, round((budget - fixed) / runs, 2)))
+    return max(0.2, min(2.0, round((budget - fixed) / runs, 2)))
 
 
 def estimate(plan, repeats, runtime):

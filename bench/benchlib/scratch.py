@@ -86,6 +86,7 @@ class Scratch:
         image = os.path.join(directory, "disk.img")
         write_out(image, size)
         loop = LoopDevice(image, *options)
+        os.unlink(image)  # the loop device keeps it, and its space is free again however we end
         self.undo.append(loop.close)
         return Device(kind, loop.path, region, directory, f"{size // MIB} MiB loop device on {about}")
 
