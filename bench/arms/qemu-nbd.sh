@@ -22,7 +22,6 @@ free_nbd() {
 }
 
 nbd_ready() { [[ $(blockdev --getsize64 "$nbd") == "$size" ]]; }
-nbd_idle() { [[ ! -e /sys/block/${nbd##*/}/pid ]]; }
 
 if (($#)); then
     mount_area "$1"
@@ -32,8 +31,10 @@ else
     image=(--format=raw "$DEVICE") offset=$RAW_OFFSET size=$(blockdev --getsize64 "$DEVICE")
 fi
 nbd=$(free_nbd)
-run_aside qemu-nbd --connect="$nbd" --persistent --cache=none --aio=native "${image[@]}"
-aside_until nbd_ready
-defer wait_until 10 nbd_idle
+# It goes to the background when the device is connected.
+qemu-nbd --connect="$nbd" --pid-file="$SCRATCH/qemu-nbd.pid" --cache=none --aio=native "${image[@]}" {ARM_REPLY}>&-
+pid=$(<"$SCRATCH/qemu-nbd.pid")
+defer wait_until 10 dead "$pid"
 defer qemu-nbd --disconnect "$nbd"
-offer "$nbd" "$offset" "pid=$ASIDE"
+wait_until "$DEADLINE" nbd_ready || fail "$nbd has not the size of the image"
+offer "$nbd" "$offset" "pid=$pid"
