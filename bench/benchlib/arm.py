@@ -133,13 +133,19 @@ def read_offer(descriptor, child):
     return data
 
 
+def of_process(pid, name):
+    """A file of /proc about one of the arm's processes, which must be alive."""
+    try:
+        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        raise ArmError(False, f"its process {pid} has ended") from None
+
+
 def peak_memory_mib(pids):
     """The greatest resident sizes of the arm's processes, added up; None when it has no process."""
-    total = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
-            total += sum(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
-    return round(total / 1024, 1) if pids else None
+    lines = [line for pid in pids for line in of_process(pid, "status").splitlines()]
+    return round(sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024, 1) if pids else None
 
 
 def mounts_of(path):

@@ -13,7 +13,8 @@ from . import catalog, chart, compare, machine, measure, plan, report, scratch, 
 from .errors import INTERRUPTED, IO, UNSAFE, USAGE, BenchError
 
 SRC = os.path.dirname(catalog.BENCH)
-QUICK_BUDGET, FULL_BUDGET = 100, 26 * 60  # seconds; the rest up to 2 and 30 minutes is for making and removing
+QUICK_BUDGET, FULL_BUDGET = 100, 25 * 60  # seconds; the rest up to 2 and 30 minutes is for making and removing
+LIMIT = "86400"  # seconds after which a run is ended
 MIB = scratch.MIB
 
 EPILOG = """
@@ -110,7 +111,12 @@ def prepare(options):
         shell('build_vhdxfs "$0" "$1"', options.build)
     if not os.access(vhdxfs, os.X_OK):
         raise BenchError(IO, f"there is no {vhdxfs}")
-    os.makedirs(options.output, exist_ok=True)
+    try:  # now, not after half an hour
+        os.makedirs(options.output, exist_ok=True)
+        if options.json:
+            open(options.json, "a", encoding="utf-8").close()
+    except OSError as error:
+        raise BenchError(USAGE, f"{error.filename}: {error.strerror}") from None
 
 
 def start(options):
@@ -120,10 +126,12 @@ def start(options):
     options.build = os.path.abspath(os.environ.get("BUILD") or os.path.join(SRC, "build"))
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     options.output = os.path.abspath(options.output or os.path.join(options.build, "bench", stamp))
+    if options.source and options.device:
+        raise BenchError(USAGE, "--device is about scratch devices: give either that or SOURCE")
     options.number = source.confirm(options.source, options.yes) if options.source else None
     prepare(options)
     # The death of this process, even by SIGKILL, is the end of the measurement.
-    inner = ["setpriv", "--pdeathsig", "TERM", os.path.join(SRC, "tests", "isolate"), "7200",
+    inner = ["setpriv", "--pdeathsig", "TERM", os.path.join(SRC, "tests", "isolate"), LIMIT,
              sys.executable, os.path.join(catalog.BENCH, "run"), "--inside", json.dumps(vars(options))]
     environ = dict(os.environ, SRC=SRC, BUILD=options.build)
     child = subprocess.Popen(inner, env=environ)
@@ -181,7 +189,7 @@ def make_plan(options):
 
 
 def make_devices(options, kinds, maker):
-    region = (options.size or (128 if options.quick else 256)) * MIB
+    region = options.size * MIB if options.size else scratch.fitting_region(128 * MIB if options.quick else 256 * MIB, kinds)
     if options.source:
         if os.stat(options.source).st_rdev != options.number:
             raise BenchError(UNSAFE, f"{options.source} is another device now than the one that was confirmed")
@@ -202,7 +210,7 @@ def run(options, maker):
     progress = plan.Progress(plan.run_count(sessions, options.repeats), seconds)
     progress.line(f"{len(sessions)} arms, {progress.total} runs of {runtime} s: about {plan.clock(seconds)}")
     before = machine.load()
-    measured.start(sessions, runtime, progress)
+    measured.start(sessions, runtime, progress, None if options.runtime else 1.05 * budget)
     write(options, document(options, measured, devices, runtime, (before, machine.load())))
     return IO if any(arm["status"] == "FAILED" for arm in measured.arms) else 0
 

@@ -2,10 +2,11 @@
 """The alternation: raw, arm, raw, arm, ..., raw for each arm and workload, and what comes of it."""
 import collections
 import os
+import time
 from statistics import median
 
 from . import fio, smb, stats
-from .arm import ArmError, RunningArm, Target, lacks, mounts_of, peak_memory_mib
+from .arm import ArmError, RunningArm, Target, lacks, mounts_of, of_process, peak_memory_mib
 from .catalog import RAW
 from .errors import IO, BenchError
 from .plan import WARM_UP
@@ -43,12 +44,19 @@ class Measurement:
                           "status": "measured"})
         return self.arms[-1]
 
-    def start(self, sessions, runtime, progress):
+    def start(self, sessions, runtime, progress, limit=None):
+        """LIMIT: seconds after which no further arm is begun (a machine under load is slower than planned)."""
         self.runtime, self.progress = runtime, progress
+        end = time.monotonic() + limit if limit else float("inf")
         for entry in self.arms:
             self.say(entry)
         for session in sessions:
-            self.session(session)
+            if time.monotonic() < end or session.arm is None:
+                self.session(session)
+            else:
+                entry = self.entry(session)
+                entry.update(status="skipped", reason="the time was up: this machine is busy")
+                self.say(entry)
         progress.end()
 
     def say(self, entry):
@@ -142,8 +150,4 @@ def result(arm, workload, device, ratios, runs):
 
 def commands(pids):
     """What the arm's processes were started with."""
-    found = []
-    for pid in pids:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            found.append(file.read().decode(errors="replace").replace("\0", " ").strip())
-    return found
+    return [of_process(pid, "cmdline").replace("\0", " ").strip() for pid in pids]

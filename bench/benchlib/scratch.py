@@ -40,6 +40,18 @@ def available_memory():
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
 
 
+def ram_needed(region):
+    """Memory for the RAM-backed device, with what arms keep beside it (overlays, caches) and some to live on."""
+    return 2 * Device.space(region) + 256 * MIB
+
+
+def fitting_region(wanted, kinds):
+    """WANTED, or less on a small machine."""
+    while "ram" in kinds and wanted > 32 * MIB and ram_needed(wanted) > available_memory():
+        wanted //= 2
+    return wanted
+
+
 class LoopDevice:
     """A loop device that the kernel detaches with the last close, ours included, however we end."""
 
@@ -91,12 +103,11 @@ class Scratch:
         return Device(kind, loop.path, region, directory, f"{size // MIB} MiB loop device on {about}")
 
     def ram(self, region):
-        size = Device.space(region)
-        needed = size * 2  # arms keep overlays and caches there too
-        if available_memory() < needed + (256 << 20):
-            raise BenchError(IO, f"the RAM-backed device needs {needed // MIB} MiB of free memory; say --size or --device disk")
+        if available_memory() < ram_needed(region):
+            raise BenchError(IO, f"the RAM-backed device needs {ram_needed(region) // MIB} MiB of free memory;"
+                                 " say --size or --device disk")
         directory = self.directory(None)
-        command("mount", "-t", "tmpfs", "-o", f"size={needed},mode=711", "vhdxfs-bench", directory)
+        command("mount", "-t", "tmpfs", "-o", f"size={2 * Device.space(region)},mode=711", "vhdxfs-bench", directory)
         self.undo.append(lambda: command("umount", "--lazy", directory))
         return self.loop("ram", directory, region, (), "tmpfs")
 
