@@ -10,7 +10,7 @@ packages_demo=(qemu-utils libvhdi-utils)
 packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
     fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
 # What the arms of bench/run measure, and what it draws with; one that is not there is skipped. The tests need none of it.
-packages_bench=(fio python3 ntfs-3g qemu-system-common qemu-utils nbdkit libnbd-bin 'nbdfuse|libnbd-bin' xmount samba python3-samba dmsetup kmod gnuplot-nox)
+packages_bench=(fio python3 ntfs-3g qemu-system-common qemu-utils nbdkit libnbd-bin 'nbdfuse|libnbd-bin' xmount procps samba python3-samba dmsetup kmod gnuplot-nox)
 
 # packages_missing NAME...: prints those which are not installed.
 packages_missing() {

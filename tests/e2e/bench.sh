@@ -30,6 +30,10 @@ jq -e '
 same_bytes "$SCRATCH/first.json" "$SCRATCH/first/results.json"
 expect_grep '^\| vhdxfs \| [0-9.]+ ' "$SCRATCH/first/report.md"
 expect_grep '</html>' "$SCRATCH/first/report.html"
+if command -v gnuplot >/dev/null; then
+    expect_grep '<svg.*' "$SCRATCH/first/chart-ram.svg"
+    expect_grep '<svg' "$SCRATCH/first/report.html"
+fi
 [[ ! $(losetup -nO BACK-FILE | grep -F "$SCRATCH/vhdxfs-bench") ]] || fail "a loop device was left behind"
 [[ ! $(find "$SCRATCH" -maxdepth 1 -name 'vhdxfs-bench.*') ]] || fail "a file was left behind"
 
