@@ -13,7 +13,7 @@ from . import catalog, chart, compare, machine, measure, plan, report, scratch, 
 from .errors import INTERRUPTED, IO, UNSAFE, USAGE, BenchError
 
 SRC = os.path.dirname(catalog.BENCH)
-QUICK_BUDGET, FULL_BUDGET = 100, 25 * 60  # seconds; the rest up to 2 and 30 minutes is for making and removing
+QUICK_BUDGET, FULL_BUDGET = 85, 25 * 60  # seconds; the rest up to 2 and 30 minutes is for making and removing
 LIMIT = "86400"  # seconds after which a run is ended
 MIB = scratch.MIB
 

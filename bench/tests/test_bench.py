@@ -94,8 +94,8 @@ class Plan(unittest.TestCase):
     def test_a_quick_run_takes_less_than_two_minutes(self):
         quick = self.sessions(["quick"], True)
         self.assertTrue(quick)
-        self.assertLess(plan.estimate(quick, 3, plan.runtime_for(quick, 3, cli.QUICK_BUDGET)), 105)
-        self.assertGreaterEqual(plan.runtime_for(quick, 3, cli.QUICK_BUDGET), 0.4)
+        self.assertLess(plan.estimate(quick, 3, plan.runtime_for(quick, 3, cli.QUICK_BUDGET)), 90)
+        self.assertGreaterEqual(plan.runtime_for(quick, 3, cli.QUICK_BUDGET), 0.3)
 
     def test_a_full_run_takes_less_than_thirty_minutes(self):
         full = self.sessions(["ram", "disk"], False)
