@@ -5,18 +5,17 @@
 #include "common/cleanup.h"
 #include "fuse/commit.h"
 #include "fuse/daemon.h"
+#include "fuse/ending.h"
 #include "fuse/log.h"
 #include "fuse/mountpoint.h"
 #include "fuse/operations.h"
 #include "fuse/privileges.h"
+#include "fuse/transport.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* Threads that serve requests, at the most. They start when they are needed. */
-#define MAX_THREADS 16
 
 static void forward_fuse_log(enum fuse_log_level level, const char *format, va_list args)
 {
@@ -50,22 +49,16 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
     return bad ? -ENOMEM : 0;
 }
 
-static int serve_requests(struct fuse_session *se, bool single_thread)
+static int serve_requests(struct transport *transport, struct fuse_session *se,
+                          struct exported *export)
 {
-    struct fuse_loop_config *config;
-    int status;
+    const struct options *o = export->session->options;
+    struct server server = {.fuse = se,
+                            .export = export,
+                            .fd = fuse_session_fd(se),
+                            .all_libfuse = o->debug};
 
-    if (single_thread)
-        return fuse_session_loop(se);
-    config = fuse_loop_cfg_create();
-    if (!config)
-        return -ENOMEM;
-    fuse_loop_cfg_set_clone_fd(config, 0);
-    fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-    fuse_loop_cfg_set_idle_threads(config, MAX_THREADS);
-    status = fuse_session_loop_mt(se, config);
-    fuse_loop_cfg_destroy(config);
-    return status;
+    return o->single_thread ? fuse_session_loop(se) : transport_run(transport, &server);
 }
 
 /* Serves until it is unmounted or told to stop. */
@@ -73,22 +66,29 @@ static int serve_mounted(struct fuse_session *se, struct exported *export, struc
                          struct failure *failure)
 {
     const struct options *o = export->session->options;
+    struct transport *transport = NULL;
+    struct ending ending;
     int status, err = daemon_start(daemon, !o->foreground, o->pidfile);
 
-    if (!err && fuse_set_signal_handlers(se) < 0)
-        err = -EINVAL;
-    if (err)
+    if (!err)
+        err = transport_make(&transport);
+    if (!err)
+        err = ending_watch(&ending, se);
+    if (err) {
+        transport_free(transport);
         return failed(failure, EXIT_IO_ERROR, err, "cannot start the daemon: %s", strerror(-err));
+    }
     err = privileges_drop(failure);
-    if (err)
-        return err;
-    status = serve_requests(se, o->single_thread);
-    fuse_remove_signal_handlers(se);
-    log_info("%s: ending", export->session->facts.path);
-    /* Positive: the signal that ended it. */
-    return status < 0
-               ? failed(failure, EXIT_IO_ERROR, status, "serving ended: %s", strerror(-status))
-               : 0;
+    if (!err) {
+        status = serve_requests(transport, se, export);
+        log_info("%s: ending", export->session->facts.path);
+        /* Positive: a signal ended it. */
+        if (status < 0)
+            err = failed(failure, EXIT_IO_ERROR, status, "serving ended: %s", strerror(-status));
+    }
+    ending_stop(&ending);
+    transport_free(transport);
+    return err;
 }
 
 static int mount_and_serve(struct exported *export, const char *mountpoint, struct failure *failure)

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define LARGEST_REQUEST (1024 * 1024)
+/* Asynchronous requests that the kernel sends before it waits for replies; its default is 12. */
+#define MOST_BACKGROUND 64
 
 static struct session *session_of(fuse_req_t req)
 {
@@ -25,6 +27,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
     conn->max_write = LARGEST_REQUEST;
     conn->max_read = 0;
+    conn->max_background = MOST_BACKGROUND;
+    conn->congestion_threshold = MOST_BACKGROUND;
     conn->want |= conn->capable & (FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS);
     /* Copies through a pipe cost more than they save on requests of this size. */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
@@ -176,10 +180,23 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
+int export_open(struct exported *e, int flags)
+{
+    struct failure failure = {0};
+    int err;
+
+    if (e->session->options->read_only && (flags & O_ACCMODE) != O_RDONLY)
+        return -EROFS;
+    err = session_open(e->session, &failure);
+    if (!err)
+        return 0;
+    log_error("open refused: %s", failure.text);
+    return err == -EBUSY ? -EBUSY : -EIO;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct exported *e = export_of(req);
-    struct failure failure = {0};
     int err;
 
     if (is_side(ino)) {
@@ -190,18 +207,16 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, EISDIR);
         return;
     }
-    if (e->session->options->read_only && (fi->flags & O_ACCMODE) != O_RDONLY) {
-        fuse_reply_err(req, EROFS);
-        return;
-    }
-    err = session_open(e->session, &failure);
+    err = export_open(e, fi->flags);
     if (err) {
-        log_error("open refused: %s", failure.text);
-        fuse_reply_err(req, err == -EBUSY ? EBUSY : EIO);
+        reply_error(req, err);
         return;
     }
     /* No page cache on the file: it would cache the disk twice, and go stale between claims. */
     fi->direct_io = 1;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+    fi->parallel_direct_writes = 1; /* older ones cannot say it: wire_put_opened() does */
+#endif
     if (fuse_reply_open(req, fi) == -ENOENT)
         session_release(e->session); /* the opener was interrupted: no release will come */
 }

@@ -31,6 +31,17 @@ static void touch(struct session *s)
     session_set_modified(s, now);
 }
 
+/* Each operation sees what the ones that were answered before have done. */
+static void enter(struct session *s)
+{
+    (void)atomic_load_explicit(&s->done, memory_order_acquire);
+}
+
+static void leave(struct session *s)
+{
+    atomic_fetch_add_explicit(&s->done, 1, memory_order_acq_rel);
+}
+
 static struct safety_policy policy_of(const struct session *s)
 {
     return (struct safety_policy){.read_only = s->options->read_only || s->options->cow,
@@ -82,6 +93,7 @@ static int give_back(struct session *s)
 {
     int err = session_flush(s);
 
+    enter(s);
     store_close(s->store);
     s->store = NULL;
     overlay_close(s->overlay);
@@ -100,6 +112,7 @@ int session_open(struct session *s, struct failure *failure)
         err = take(s, failure);
     if (!err)
         s->opens++;
+    leave(s);
     return err;
 }
 
@@ -114,9 +127,22 @@ void session_release(struct session *s)
 int session_read(struct session *s, void *data, size_t length, uint64_t offset, size_t *done)
 {
     uint64_t size = session_size(s);
+    int err;
 
+    enter(s);
     *done = offset < size ? (size_t)min_u64(length, size - offset) : 0;
-    return datapath_read(&s->path, data, *done, offset);
+    err = datapath_read(&s->path, data, *done, offset);
+    leave(s);
+    return err;
+}
+
+/* Also a failed write may have written a part. */
+static void wrote(struct session *s, int err)
+{
+    atomic_fetch_add(&s->writes, 1);
+    if (!err)
+        touch(s);
+    leave(s);
 }
 
 int session_write(struct session *s, const void *data, size_t length, uint64_t offset, size_t *done)
@@ -130,13 +156,30 @@ int session_write(struct session *s, const void *data, size_t length, uint64_t o
     if (offset >= size)
         return -ENOSPC;
     length = (size_t)min_u64(length, size - offset);
+    enter(s);
     err = datapath_write(&s->path, data, length, offset);
-    atomic_fetch_add(&s->writes, 1); /* also a failed one may have written a part */
-    if (err)
-        return err;
-    touch(s);
-    *done = length;
-    return 0;
+    wrote(s, err);
+    if (!err)
+        *done = length;
+    return err;
+}
+
+bool session_begin(struct session *s, struct direct *direct, bool write, const void *data,
+                   size_t length, uint64_t offset)
+{
+    if (!length || !range_inside(offset, length, session_size(s)))
+        return false;
+    enter(s);
+    return datapath_begin(&s->path, direct, write, data, length, offset);
+}
+
+void session_end(struct session *s, const struct direct *direct, int err)
+{
+    datapath_end(&s->path, direct, err);
+    if (direct->write)
+        wrote(s, err);
+    else
+        leave(s);
 }
 
 int session_zero(struct session *s, uint64_t offset, uint64_t length, bool discard)
@@ -145,10 +188,9 @@ int session_zero(struct session *s, uint64_t offset, uint64_t length, bool disca
 
     if (!range_inside(offset, length, session_size(s)))
         return -ENOSPC;
+    enter(s);
     err = datapath_zero(&s->path, offset, length, discard);
-    atomic_fetch_add(&s->writes, 1);
-    if (!err)
-        touch(s);
+    wrote(s, err);
     return err;
 }
 
@@ -162,12 +204,14 @@ int session_flush(struct session *s)
     int err;
     LOCK_SCOPE(&s->flush_lock);
 
+    enter(s);
     if (s->flushed >= wanted)
         return 0;
     begun = atomic_load(&s->writes);
     err = datapath_flush(&s->path);
     if (!err)
         s->flushed = begun;
+    leave(s);
     return err;
 }
 
