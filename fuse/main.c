@@ -49,16 +49,38 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
     return bad ? -ENOMEM : 0;
 }
 
-static int serve_requests(struct transport *transport, struct fuse_session *se,
-                          struct exported *export)
+/* With -s: everything in this one thread, by libfuse. */
+static int serve_single(struct fuse_session *se, struct failure *failure)
 {
-    const struct options *o = export->session->options;
+    int err = fuse_set_signal_handlers(se) < 0 ? -EINVAL : privileges_drop(failure);
+
+    if (!err)
+        err = fuse_session_loop(se);
+    fuse_remove_signal_handlers(se);
+    return err;
+}
+
+static int serve_parallel(struct fuse_session *se, struct exported *export, struct failure *failure)
+{
     struct server server = {.fuse = se,
                             .export = export,
                             .fd = fuse_session_fd(se),
-                            .all_libfuse = o->debug};
+                            .all_libfuse = export->session->options->debug};
+    struct transport *transport;
+    struct ending ending;
+    int err = transport_make(&transport);
 
-    return o->single_thread ? fuse_session_loop(se) : transport_run(transport, &server);
+    if (err)
+        return err;
+    err = ending_watch(&ending, se);
+    if (!err) {
+        err = privileges_drop(failure);
+        if (!err)
+            err = transport_run(transport, &server);
+        ending_stop(&ending);
+    }
+    transport_free(transport);
+    return err;
 }
 
 /* Serves until it is unmounted or told to stop. */
@@ -66,29 +88,16 @@ static int serve_mounted(struct fuse_session *se, struct exported *export, struc
                          struct failure *failure)
 {
     const struct options *o = export->session->options;
-    struct transport *transport = NULL;
-    struct ending ending;
-    int status, err = daemon_start(daemon, !o->foreground, o->pidfile);
+    int err = daemon_start(daemon, !o->foreground, o->pidfile);
 
+    *failure = (struct failure){0};
     if (!err)
-        err = transport_make(&transport);
-    if (!err)
-        err = ending_watch(&ending, se);
-    if (err) {
-        transport_free(transport);
-        return failed(failure, EXIT_IO_ERROR, err, "cannot start the daemon: %s", strerror(-err));
-    }
-    err = privileges_drop(failure);
-    if (!err) {
-        status = serve_requests(transport, se, export);
-        log_info("%s: ending", export->session->facts.path);
-        /* Positive: a signal ended it. */
-        if (status < 0)
-            err = failed(failure, EXIT_IO_ERROR, status, "serving ended: %s", strerror(-status));
-    }
-    ending_stop(&ending);
-    transport_free(transport);
-    return err;
+        err = o->single_thread ? serve_single(se, failure) : serve_parallel(se, export, failure);
+    log_info("%s: ending", export->session->facts.path);
+    if (err >= 0) /* positive: the signal that ended it */
+        return 0;
+    return *failure->text ? err
+                          : failed(failure, EXIT_IO_ERROR, err, "serving ended: %s", strerror(-err));
 }
 
 static int mount_and_serve(struct exported *export, const char *mountpoint, struct failure *failure)
