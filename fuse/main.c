@@ -13,6 +13,7 @@
 #include "fuse/transport.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -96,8 +97,9 @@ static int serve_mounted(struct fuse_session *se, struct exported *export, struc
     log_info("%s: ending", export->session->facts.path);
     if (err >= 0) /* positive: the signal that ended it */
         return 0;
-    return *failure->text ? err
-                          : failed(failure, EXIT_IO_ERROR, err, "serving ended: %s", strerror(-err));
+    return *failure->text
+               ? err
+               : failed(failure, EXIT_IO_ERROR, err, "serving ended: %s", strerror(-err));
 }
 
 static int mount_and_serve(struct exported *export, const char *mountpoint, struct failure *failure)
@@ -173,6 +175,7 @@ int main(int argc, char **argv)
     int err;
 
     umask(077);
+    mallopt(M_ARENA_MAX, 1); /* threads do not allocate where it counts; an arena each is waste */
     fuse_set_log_func(forward_fuse_log);
     err = options_parse(&options, argc, argv, &failure);
     if (!err && options.action == ACTION_HELP)

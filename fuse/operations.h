@@ -24,7 +24,8 @@ struct exported {
 
 extern const struct fuse_lowlevel_ops export_operations;
 
-/* Opens the VHDX with open(2)'s FLAGS: 0, or what the client is to be told; the log has the rest. */
+/* Opens the VHDX with open(2)'s FLAGS: 0, or what the client is to be told; the log has the rest.
+ */
 int export_open(struct exported *export, int flags);
 
 /* For the other files of callbacks (side_operations.c, xattr_operations.c). */

@@ -14,6 +14,7 @@
 struct ring {
     struct io_uring uring;
     const struct slots *slots;
+    bool used;
     bool fixed;   /* the slots' memory is registered */
     bool polling; /* the descriptor is being watched */
 };
@@ -35,7 +36,6 @@ static bool has_operations(struct io_uring *uring)
 int ring_make(struct ring **ring, const struct slots *slots)
 {
     struct ring *r = calloc(1, sizeof(*r));
-    struct iovec memory = {slots->memory, slots->size};
     unsigned entries = slots->count + 1; /* and the watch */
     int err;
 
@@ -53,8 +53,6 @@ int ring_make(struct ring **ring, const struct slots *slots)
         free(r);
         return err;
     }
-    /* May be more than may be locked; then pages are looked up for each request. */
-    r->fixed = io_uring_register_buffers(&r->uring, &memory, 1) == 0;
     *ring = r;
     return 0;
 }
@@ -67,12 +65,26 @@ void ring_free(struct ring *r)
     free(r);
 }
 
+/*
+ * Registered memory is all there and stays: so only when it is needed. It may be more than may be
+ * locked (a ring made with CAP_IPC_LOCK is not counted); then pages are looked up for each request.
+ */
+static void register_memory(struct ring *r)
+{
+    struct iovec memory = {r->slots->memory, r->slots->size};
+
+    r->used = true;
+    r->fixed = io_uring_register_buffers(&r->uring, &memory, 1) == 0;
+}
+
 void ring_queue(struct ring *r, struct slot *slot)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring); /* there is one for each slot */
     const struct direct *d = &slot->direct;
     unsigned length = (unsigned)d->length;
 
+    if (!r->used)
+        register_memory(r);
     if (d->write && r->fixed)
         io_uring_prep_write_fixed(sqe, d->fd, slot->payload, length, d->offset, 0);
     else if (d->write)

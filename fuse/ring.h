@@ -11,8 +11,9 @@
 struct ring;
 
 /*
- * A ring for at most as many requests as SLOTS has. -ENOSYS when built without liburing; the kernel's
- * -errno where it refuses (-EPERM, -ENOSYS: switched off or too old), or has not what is needed.
+ * A ring for at most as many requests as SLOTS has. -ENOSYS when built without liburing; the
+ * kernel's -errno where it refuses (-EPERM, -ENOSYS: switched off or too old), or has not what is
+ * needed.
  */
 int ring_make(struct ring **ring, const struct slots *slots);
 void ring_free(struct ring *ring);

@@ -25,8 +25,8 @@ int serve_receive(const struct server *server, struct slot *slot);
 void serve_request(const struct server *server, struct slot *slot);
 
 /*
- * Answers a READ or WRITE of which ERR (0 or -errno) came, and, if 0, LENGTH bytes, which for a READ
- * lie in the slot's payload.
+ * Answers a READ or WRITE of which ERR (0 or -errno) came, and, if 0, LENGTH bytes, which for a
+ * READ lie in the slot's payload.
  */
 void serve_answer(const struct server *server, struct slot *slot, int err, size_t length);
 

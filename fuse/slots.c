@@ -23,6 +23,7 @@ int slots_make(struct slots *s, unsigned count)
         free(s->all);
         return -ENOMEM;
     }
+    madvise(s->memory, s->size, MADV_HUGEPAGE); /* fewer pages to look up; or not */
     for (unsigned i = count; i-- > 0;) {
         s->all[i].payload = s->memory + i * STRIDE + BACKING_MEMORY_ALIGN;
         s->all[i].next = s->free;

@@ -24,6 +24,7 @@ struct transport {
     struct ring *ring; /* or NULL */
     struct pace pace;
     unsigned flying; /* requests in the ring */
+    bool full;       /* no slot was free when one was wanted */
 };
 
 int transport_make(struct transport **transport)
@@ -82,8 +83,8 @@ static bool give_to_device(struct transport *t, struct slot *slot)
 {
     const struct wire_request *r = &slot->request;
 
-    if (!t->ring || !session_begin(t->server.export->session, &slot->direct,
-                                   r->kind == WIRE_WRITE, slot->payload, r->size, r->offset))
+    if (!t->ring || !session_begin(t->server.export->session, &slot->direct, r->kind == WIRE_WRITE,
+                                   slot->payload, r->size, r->offset))
         return false;
     slot->begun = t->flying ? 0 : now(); /* only the first one's time is the device's own */
     t->flying++;
@@ -91,12 +92,31 @@ static bool give_to_device(struct transport *t, struct slot *slot)
     return true;
 }
 
+/* Whether it may be served on the spot: when it will not take long, as far as one can know. */
+static bool is_quick(const struct transport *t, const struct wire_request *r, bool alone)
+{
+    switch (r->kind) {
+    case WIRE_READ:
+        return alone && pace_is_quick(&t->pace);
+    case WIRE_WRITE: /* to the metadata, it may ask for zeros over a whole block */
+        return alone && pace_is_quick(&t->pace) &&
+               r->offset >= t->server.export->session->layout.payload_offset;
+    case WIRE_SHORT:
+    case WIRE_IGNORE:
+        return true;
+    case WIRE_OPEN:
+    case WIRE_OTHER:
+        break;
+    }
+    return false;
+}
+
 static void handle(struct transport *t, struct slot *slot, bool alone)
 {
-    enum wire_kind kind = slot->request.kind;
-    bool data = kind == WIRE_READ || kind == WIRE_WRITE;
+    const struct wire_request *r = &slot->request;
+    bool data = r->kind == WIRE_READ || r->kind == WIRE_WRITE;
 
-    if (kind == WIRE_IGNORE || kind == WIRE_SHORT || (data && alone && pace_is_quick(&t->pace)))
+    if (is_quick(t, r, alone))
         serve_here(t, slot);
     else if (!data || !give_to_device(t, slot))
         workers_give(&t->workers, slot);
@@ -145,6 +165,7 @@ static int gather(struct transport *t, struct slot *batch[BATCH], int most)
         struct slot *slot = slots_take(&t->slots, n == 0 && !t->flying);
         int err;
 
+        t->full = !slot;
         if (!slot)
             break;
         err = serve_receive(&t->server, slot);
@@ -167,7 +188,7 @@ static int wait_for_more(struct transport *t)
     struct pollfd fd = {.fd = t->server.fd, .events = POLLIN};
 
     if (t->flying)
-        return ring_wait(t->ring, t->server.fd);
+        return ring_wait(t->ring, t->full ? -1 : t->server.fd);
     return poll(&fd, 1, -1) < 0 && errno != EINTR ? -errno : 0;
 }
 

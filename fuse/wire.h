@@ -36,9 +36,9 @@ struct wire_request {
 };
 
 /*
- * Takes a message of LENGTH bytes apart. READ, WRITE and OPEN are only what concerns INODE; a READ or
- * WRITE of more than MAX bytes, or one that is not whole, is left to libfuse (WIRE_OTHER).
- * False when it is no message at all.
+ * Takes a message of LENGTH bytes apart. READ, WRITE and OPEN are only what concerns INODE; a READ
+ * or WRITE of more than MAX bytes, or one that is not whole, is left to libfuse (WIRE_OTHER). False
+ * when it is no message at all.
  */
 bool wire_parse(const void *message, size_t length, uint64_t inode, uint32_t max,
                 struct wire_request *request);

@@ -8,7 +8,7 @@
 
 #include "fuse/slots.h"
 
-#define WORKERS_MAX 16
+#define WORKERS_MAX 8
 
 struct workers {
     void (*work)(void *arg, struct slot *slot); /* takes over the slot */
