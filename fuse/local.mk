@@ -42,6 +42,7 @@ sbin_PROGRAMS += fuse/vhdxfs
 fuse_vhdxfs_SOURCES = \
 	fuse/ending.c fuse/ending.h \
 	fuse/fuse_api.h \
+	fuse/fuse_uring.c fuse/fuse_uring.h \
 	fuse/main.c \
 	fuse/operations.c fuse/operations.h \
 	fuse/privileges.c fuse/privileges.h \

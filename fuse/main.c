@@ -6,6 +6,7 @@
 #include "fuse/commit.h"
 #include "fuse/daemon.h"
 #include "fuse/ending.h"
+#include "fuse/fuse_uring.h"
 #include "fuse/log.h"
 #include "fuse/mountpoint.h"
 #include "fuse/operations.h"
@@ -28,7 +29,8 @@ static void forward_fuse_log(enum fuse_log_level level, const char *format, va_l
 }
 
 /* The options libfuse and the kernel see, escaped where they come from the user. */
-static int fuse_arguments(struct fuse_args *args, const struct options *o, const char *device)
+static int fuse_arguments(struct fuse_args *args, const struct options *o, const char *device,
+                          bool over_uring)
 {
     cleanup_free char *fsname = NULL, *list = NULL;
     int bad = 0;
@@ -42,6 +44,8 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
         bad |= fuse_opt_add_opt(&list, "ro");
     if (o->fuse)
         bad |= fuse_opt_add_opt(&list, o->fuse);
+    if (over_uring)
+        bad |= fuse_opt_add_opt(&list, "io_uring");
     bad |= fuse_opt_add_arg(args, "vhdxfs");
     bad |= fuse_opt_add_arg(args, "-o");
     bad |= fuse_opt_add_arg(args, list ? list : "");
@@ -53,7 +57,7 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
 /* With -s: everything in this one thread, by libfuse. */
 static int serve_single(struct fuse_session *se, struct failure *failure)
 {
-    int err = fuse_set_signal_handlers(se) < 0 ? -EINVAL : privileges_drop(failure);
+    int err = fuse_set_signal_handlers(se) < 0 ? -EINVAL : privileges_drop(false, failure);
 
     if (!err)
         err = fuse_session_loop(se);
@@ -61,7 +65,8 @@ static int serve_single(struct fuse_session *se, struct failure *failure)
     return err;
 }
 
-static int serve_parallel(struct fuse_session *se, struct exported *export, struct failure *failure)
+static int serve_parallel(struct fuse_session *se, struct exported *export, bool over_uring,
+                          struct failure *failure)
 {
     struct server server = {.fuse = se,
                             .export = export,
@@ -73,11 +78,11 @@ static int serve_parallel(struct fuse_session *se, struct exported *export, stru
 
     if (err)
         return err;
-    err = ending_watch(&ending, se);
+    err = privileges_drop(over_uring, failure);
+    if (!err)
+        err = ending_watch(&ending, se);
     if (!err) {
-        err = privileges_drop(failure);
-        if (!err)
-            err = transport_run(transport, &server);
+        err = transport_run(transport, &server);
         ending_stop(&ending);
     }
     transport_free(transport);
@@ -85,15 +90,16 @@ static int serve_parallel(struct fuse_session *se, struct exported *export, stru
 }
 
 /* Serves until it is unmounted or told to stop. */
-static int serve_mounted(struct fuse_session *se, struct exported *export, struct daemon *daemon,
-                         struct failure *failure)
+static int serve_mounted(struct fuse_session *se, struct exported *export, bool over_uring,
+                         struct daemon *daemon, struct failure *failure)
 {
     const struct options *o = export->session->options;
     int err = daemon_start(daemon, !o->foreground, o->pidfile);
 
     *failure = (struct failure){0};
     if (!err)
-        err = o->single_thread ? serve_single(se, failure) : serve_parallel(se, export, failure);
+        err = o->single_thread ? serve_single(se, failure)
+                               : serve_parallel(se, export, over_uring, failure);
     log_info("%s: ending", export->session->facts.path);
     if (err >= 0) /* positive: the signal that ended it */
         return 0;
@@ -108,8 +114,11 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
     struct daemon daemon = {.ready_fd = -1};
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *se = NULL;
-    int err = fuse_arguments(&args, session->options, session->facts.path);
+    bool over_uring = false;
+    int err = fuse_uring_choose(session->options, &over_uring, failure);
 
+    if (!err)
+        err = fuse_arguments(&args, session->options, session->facts.path, over_uring);
     export->ready = daemon_ready;
     export->ready_arg = &daemon;
     if (!err) {
@@ -120,7 +129,7 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
         err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",
                      mountpoint);
     if (!err) {
-        err = serve_mounted(se, export, &daemon, failure);
+        err = serve_mounted(se, export, over_uring, &daemon, failure);
         mountpoint_leave(mountpoint, fuse_session_fd(se));
         fuse_session_unmount(se);
         daemon_end(&daemon);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/operations.h"
 
+#include "fuse/fuse_uring.h"
 #include "fuse/log.h"
 #include "fuse/side_operations.h"
 #include "fuse/xattr_operations.h"
@@ -234,10 +235,12 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-    void *buffer = backing_thread_buffer(size);
+    void *buffer = fuse_uring_payload(req, size);
     size_t done = 0;
     int err = -ENOMEM;
 
+    if (!buffer)
+        buffer = backing_thread_buffer(size);
     if (buffer && is_side(ino))
         err = side_op_read(buffer, size, offset, fi, &done);
     else if (buffer)
