@@ -83,6 +83,8 @@ static int take(struct session *s, struct failure *failure)
         .no_firewall = o->no_firewall,
         .guard = PTHREAD_MUTEX_INITIALIZER,
     };
+    if (BACKING_IS_NULL)
+        log_warning("%s: built for measuring: nothing is read or written", s->facts.path);
     log_debug("%s: taken (%s I/O)", s->claim.facts.path,
               s->claim.backing.align > 1 ? "direct" : "buffered");
     return 0;

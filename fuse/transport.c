@@ -95,6 +95,7 @@ static bool give_to_device(struct transport *t, struct slot *slot)
 /* Whether it may be served on the spot: when it will not take long, as far as one can know. */
 static bool is_quick(const struct transport *t, const struct wire_request *r, bool alone)
 {
+    alone |= BACKING_IS_NULL; /* nothing to wait for */
     switch (r->kind) {
     case WIRE_READ:
         return alone && pace_is_quick(&t->pace);
