@@ -148,6 +148,11 @@ static void test_mount_options(void **state)
     accept("-o ro,nodiscard,nofirewall,allow_errors");
     assert_true(options.read_only && options.no_discard && options.no_firewall &&
                 options.allow_errors);
+    assert_int_equal(options.io_uring, IO_URING_AUTO);
+    accept("-o io_uring=on");
+    assert_int_equal(options.io_uring, IO_URING_ON);
+    accept("-o io_uring=on,io_uring=off");
+    assert_int_equal(options.io_uring, IO_URING_OFF);
     accept("-o ro,nodiscard -o discard,rw"); /* the last word counts, as for mount(8) */
     assert_false(options.read_only);
     assert_false(options.no_discard);
@@ -180,6 +185,7 @@ static void test_operands(void **state)
     assert_string_equal(options.source, wanted);
     accept("!-- -odd /mnt");
     assert_non_null(strstr(options.source, "/-odd"));
+    refuse("-o io_uring=yes", "'auto', 'on' or 'off'");
     refuse("!", "SOURCE and a MOUNTPOINT");
     refuse("!/dev/null", "MOUNTPOINT");
     refuse("!/dev/null /mnt /more", "too many");
