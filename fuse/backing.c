@@ -102,6 +102,8 @@ static int backing_read(struct disk *disk, void *data, size_t length, uint64_t o
     struct backing *b = of_disk(disk);
     uint8_t *out = data;
 
+    if (BACKING_IS_NULL)
+        return 0;
     if (is_aligned(b, data, length, offset))
         return read_units(b, data, length, offset);
     while (length > 0) {
@@ -164,6 +166,8 @@ static int backing_write(struct disk *disk, const void *data, size_t length, uin
     const uint8_t *in = data;
     int err;
 
+    if (BACKING_IS_NULL)
+        return 0;
     if (is_aligned(b, data, length, offset)) {
         pthread_rwlock_rdlock(&b->edges);
         err = pwrite_full(b->fd, data, length, offset);
@@ -278,26 +282,57 @@ static int backing_flush(struct disk *disk)
     return err;
 }
 
+/*
+ * Buffered files are not offered: what the page cache does not have would be read in a thread of
+ * the kernel's for each request.
+ */
+static int backing_begin(struct disk *disk, bool write, const void *data, size_t length,
+                         uint64_t offset)
+{
+    struct backing *b = of_disk(disk);
+
+    if (b->align == 1 || !is_aligned(b, data, length, offset))
+        return -1;
+    return write && pthread_rwlock_tryrdlock(&b->edges) != 0 ? -1 : b->fd;
+}
+
+static void backing_end(struct disk *disk, bool write)
+{
+    if (write)
+        pthread_rwlock_unlock(&of_disk(disk)->edges);
+}
+
 static const struct disk_operations backing_operations = {
     .read = backing_read,
     .write = backing_write,
     .zero = backing_zero,
     .flush = backing_flush,
+    .begin = backing_begin,
+    .end = backing_end,
 };
 
 int backing_init(struct backing *b, int fd, bool is_block, bool direct, uint32_t align,
                  uint64_t size)
 {
+    pthread_rwlockattr_t attributes;
+    int err;
+
     *b = (struct backing){.disk = {&backing_operations},
                           .fd = fd,
                           .is_block = is_block,
                           .align = direct ? align : 1,
                           .size = size};
-    return -pthread_rwlock_init(&b->edges, NULL);
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    err = -pthread_rwlock_init(&b->edges, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    return err;
 }
 
 void backing_close(struct backing *b)
 {
+    pthread_rwlock_wrlock(&b->edges);
+    pthread_rwlock_unlock(&b->edges);
     close_fd(&b->fd);
     pthread_rwlock_destroy(&b->edges);
 }

@@ -6,6 +6,10 @@
  *
  * What is not aligned to the device's direct-I/O unit is read, modified and written back under a
  * lock that keeps other writers out; aligned requests run in parallel.
+ *
+ * Writes that were begun and not ended (disk.h) hold that lock for reading, too. It prefers
+ * writers, so that a stream of them cannot keep a read-modify-write waiting for ever: while one
+ * waits, none can be begun. Closing waits for those that were begun.
  */
 #ifndef FUSE_BACKING_H
 #define FUSE_BACKING_H
@@ -17,6 +21,16 @@
 
 /* Memory at this alignment is good for direct I/O on every device. */
 #define BACKING_MEMORY_ALIGN 4096
+
+/*
+ * For measuring FUSE itself (bench/DATAPATH), never for use: reads and writes of the device say
+ * that they are done, and are not.
+ */
+#ifdef NULL_BACKING
+#define BACKING_IS_NULL 1
+#else
+#define BACKING_IS_NULL 0
+#endif
 
 struct backing {
     struct disk disk; /* read, write, zero, flush: see disk.h */

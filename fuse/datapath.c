@@ -31,6 +31,13 @@ static struct piece next_piece(const struct extent_map *map, uint64_t at, uint64
     };
 }
 
+static void log_failed(const char *what, uint64_t length, uint64_t backing, enum extent_kind kind,
+                       int err)
+{
+    log_error("%s of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", what, length, backing,
+              extent_kind_name(kind), strerror(-err));
+}
+
 static int read_piece(struct datapath *path, const struct piece *p, uint8_t *out)
 {
     switch (p->kind) {
@@ -61,8 +68,7 @@ int datapath_read(struct datapath *path, void *data, size_t length, uint64_t off
         p = next_piece(path->map, offset, end);
         err = read_piece(path, &p, out);
         if (err)
-            log_error("read of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", p.length,
-                      p.backing, extent_kind_name(p.kind), strerror(-err));
+            log_failed("read", p.length, p.backing, p.kind, err);
     }
     return err;
 }
@@ -204,8 +210,7 @@ static int write_pieces(struct datapath *path, const uint8_t *in, uint64_t offse
         p = next_piece(path->map, offset, end);
         err = write_piece(path, &p, in);
         if (err)
-            log_error("write of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", p.length,
-                      p.backing, extent_kind_name(p.kind), strerror(-err));
+            log_failed("write", p.length, p.backing, p.kind, err);
     }
     return err;
 }
@@ -281,6 +286,29 @@ int datapath_write(struct datapath *path, const void *data, size_t length, uint6
             fence_leave(path->fence);
     }
     return err;
+}
+
+bool datapath_begin(struct datapath *path, struct direct *direct, bool write, const void *data,
+                    size_t length, uint64_t offset)
+{
+    struct piece p = next_piece(path->map, offset, offset + length);
+    int fd;
+
+    if (p.kind != EXTENT_DEVICE || p.length != length)
+        return false;
+    if (write && (path->read_only || needs_guard(path, offset, offset + length)))
+        return false;
+    fd = disk_begin(path->disk, write, data, length, p.backing);
+    *direct = (struct direct){.write = write, .fd = fd, .length = length, .offset = p.backing};
+    return fd >= 0;
+}
+
+void datapath_end(struct datapath *path, const struct direct *direct, int err)
+{
+    disk_end(path->disk, direct->write);
+    if (err)
+        log_failed(direct->write ? "write" : "read", direct->length, direct->offset, EXTENT_DEVICE,
+                   err);
 }
 
 static int zero_disk(struct datapath *path, uint64_t offset, uint64_t length, bool discard)

@@ -40,6 +40,27 @@ int datapath_write(struct datapath *path, const void *data, size_t length, uint6
  */
 int datapath_zero(struct datapath *path, uint64_t offset, uint64_t length, bool discard);
 
+/*
+ * A request that is one read or write of the device and nothing else, for callers who have a
+ * better way of waiting for it.
+ */
+struct direct {
+    bool write;
+    int fd;
+    size_t length;
+    uint64_t offset; /* behind fd */
+};
+
+/*
+ * Fills DIRECT and returns true when the request touches nothing but the device, the firewall has
+ * no interest in it, and the disk takes it as it is (disk_begin()). The caller then does the read
+ * or write, and calls datapath_end() from the same thread with what came of it, 0 or -errno. Never
+ * waits.
+ */
+bool datapath_begin(struct datapath *path, struct direct *direct, bool write, const void *data,
+                    size_t length, uint64_t offset);
+void datapath_end(struct datapath *path, const struct direct *direct, int err);
+
 /* The device first, then the state (see store.h), then the image. */
 int datapath_flush(struct datapath *path);
 

@@ -25,6 +25,16 @@ struct disk_operations {
     int (*zero)(struct disk *disk, uint64_t offset, uint64_t length, bool discard);
     /* All that was written before is on stable storage when this returns 0. */
     int (*flush)(struct disk *disk);
+    /*
+     * Optional. Lets the caller read or write by himself: returns a descriptor which takes just
+     * this request, unchanged and as direct I/O, or -1. When it is done, whatever came of it, the
+     * same thread calls end().
+     *
+     * Never waits. A thread that has begun writes and not ended them must not call write() or zero(),
+     * which may wait for all writes that were begun to end.
+     */
+    int (*begin)(struct disk *disk, bool write, const void *data, size_t length, uint64_t offset);
+    void (*end)(struct disk *disk, bool write);
 };
 
 /* Embedded in what implements it. */
@@ -45,6 +55,19 @@ static inline int disk_write(struct disk *disk, const void *data, size_t length,
 static inline int disk_zero(struct disk *disk, uint64_t offset, uint64_t length, bool discard)
 {
     return disk->operations->zero(disk, offset, length, discard);
+}
+
+static inline int disk_begin(struct disk *disk, bool write, const void *data, size_t length,
+                             uint64_t offset)
+{
+    if (!disk->operations->begin)
+        return -1;
+    return disk->operations->begin(disk, write, data, length, offset);
+}
+
+static inline void disk_end(struct disk *disk, bool write)
+{
+    disk->operations->end(disk, write);
 }
 
 static inline int disk_flush(struct disk *disk)

@@ -21,10 +21,13 @@ libdaemon_a_SOURCES = \
 	fuse/overlay.c fuse/overlay.h \
 	fuse/overlay_file.c fuse/overlay_file.h \
 	fuse/overlay_open.c fuse/overlay_open.h \
+	fuse/pace.h \
 	fuse/probe.c fuse/probe.h \
+	fuse/ring.c fuse/ring.h \
 	fuse/safety.c fuse/safety.h \
 	fuse/session.c fuse/session.h \
 	fuse/side.c fuse/side.h \
+	fuse/slots.c fuse/slots.h \
 	fuse/store.c fuse/store.h \
 	fuse/store_dir.c fuse/store_dir.h \
 	fuse/store_file.c fuse/store_file.h \
@@ -32,6 +35,8 @@ libdaemon_a_SOURCES = \
 	fuse/volume_file.c fuse/volume_file.h \
 	fuse/volume_layout.c fuse/volume_layout.h \
 	fuse/watch.c fuse/watch.h \
+	fuse/wire.c fuse/wire.h \
+	fuse/workers.c fuse/workers.h \
 	fuse/xattrs.c fuse/xattrs.h \
 	fuse/xattrs_file.c fuse/xattrs_file.h \
 	ntfs/geometry.c ntfs/geometry.h \
@@ -42,18 +47,22 @@ else
 libdaemon_a_SOURCES += ntfs/build_none.c
 daemon_ntfs_libs =
 endif
-libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS)
+libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS) $(URING_CFLAGS)
 daemon_libs = libdaemon.a $(daemon_ntfs_libs) libdevice.a libvhdxgen.a libcommon.a \
-	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS)
+	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
 
 # vhdxfs: the daemon.
 sbin_PROGRAMS += fuse/vhdxfs
 fuse_vhdxfs_SOURCES = \
+	fuse/ending.c fuse/ending.h \
 	fuse/fuse_api.h \
+	fuse/fuse_uring.c fuse/fuse_uring.h \
 	fuse/main.c \
 	fuse/operations.c fuse/operations.h \
 	fuse/privileges.c fuse/privileges.h \
+	fuse/serve.c fuse/serve.h \
 	fuse/side_operations.c fuse/side_operations.h \
+	fuse/transport.c fuse/transport.h \
 	fuse/xattr_operations.c fuse/xattr_operations.h
 fuse_vhdxfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS) $(CAP_CFLAGS) $(SECCOMP_CFLAGS)
 fuse_vhdxfs_LDADD = $(daemon_libs) $(FUSE_LIBS) $(CAP_LIBS) $(SECCOMP_LIBS)

@@ -6,21 +6,22 @@
 #include "common/units.h"
 #include "fuse/commit.h"
 #include "fuse/daemon.h"
+#include "fuse/ending.h"
+#include "fuse/fuse_uring.h"
 #include "fuse/log.h"
 #include "fuse/mountpoint.h"
 #include "fuse/operations.h"
 #include "fuse/privileges.h"
+#include "fuse/transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Threads that serve requests, at the most. They start when they are needed. */
-#define MAX_THREADS 16
 
 static void forward_fuse_log(enum fuse_log_level level, const char *format, va_list args)
 {
@@ -32,7 +33,8 @@ static void forward_fuse_log(enum fuse_log_level level, const char *format, va_l
 }
 
 /* The options libfuse and the kernel see, escaped where they come from the user. */
-static int fuse_arguments(struct fuse_args *args, const struct options *o, const char *device)
+static int fuse_arguments(struct fuse_args *args, const struct options *o, const char *device,
+                          bool over_uring)
 {
     cleanup_free char *fsname = NULL, *list = NULL;
     int bad = 0;
@@ -46,6 +48,8 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
         bad |= fuse_opt_add_opt(&list, "ro");
     if (o->fuse)
         bad |= fuse_opt_add_opt(&list, o->fuse);
+    if (over_uring)
+        bad |= fuse_opt_add_opt(&list, "io_uring");
     bad |= fuse_opt_add_arg(args, "vhdxfs");
     bad |= fuse_opt_add_arg(args, "-o");
     bad |= fuse_opt_add_arg(args, list ? list : "");
@@ -54,45 +58,58 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
     return bad ? -ENOMEM : 0;
 }
 
-static int serve_requests(struct fuse_session *se, bool single_thread)
+/* With -s: everything in this one thread, by libfuse. */
+static int serve_single(struct fuse_session *se, struct failure *failure)
 {
-    struct fuse_loop_config *config;
-    int status;
+    int err = fuse_set_signal_handlers(se) < 0 ? -EINVAL : privileges_drop(false, failure);
 
-    if (single_thread)
-        return fuse_session_loop(se);
-    config = fuse_loop_cfg_create();
-    if (!config)
-        return -ENOMEM;
-    fuse_loop_cfg_set_clone_fd(config, 0);
-    fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-    fuse_loop_cfg_set_idle_threads(config, MAX_THREADS);
-    status = fuse_session_loop_mt(se, config);
-    fuse_loop_cfg_destroy(config);
-    return status;
+    if (!err)
+        err = fuse_session_loop(se);
+    fuse_remove_signal_handlers(se);
+    return err;
+}
+
+static int serve_parallel(struct fuse_session *se, struct exported *export, bool over_uring,
+                          struct failure *failure)
+{
+    struct server server = {.fuse = se,
+                            .export = export,
+                            .fd = fuse_session_fd(se),
+                            .all_libfuse = export->session->options->debug};
+    struct transport *transport;
+    struct ending ending;
+    int err = transport_make(&transport);
+
+    if (err)
+        return err;
+    err = privileges_drop(over_uring, failure);
+    if (!err)
+        err = ending_watch(&ending, se);
+    if (!err) {
+        err = transport_run(transport, &server);
+        ending_stop(&ending);
+    }
+    transport_free(transport);
+    return err;
 }
 
 /* Serves until it is unmounted or told to stop. */
-static int serve_mounted(struct fuse_session *se, struct exported *export, struct daemon *daemon,
-                         struct failure *failure)
+static int serve_mounted(struct fuse_session *se, struct exported *export, bool over_uring,
+                         struct daemon *daemon, struct failure *failure)
 {
     const struct options *o = export->session->options;
-    int status, err = daemon_start(daemon, !o->foreground, o->pidfile);
+    int err = daemon_start(daemon, !o->foreground, o->pidfile);
 
-    if (!err && fuse_set_signal_handlers(se) < 0)
-        err = -EINVAL;
-    if (err)
-        return failed(failure, EXIT_IO_ERROR, err, "cannot start the daemon: %s", strerror(-err));
-    err = privileges_drop(failure);
-    if (err)
-        return err;
-    status = serve_requests(se, o->single_thread);
-    fuse_remove_signal_handlers(se);
+    *failure = (struct failure){0};
+    if (!err)
+        err = o->single_thread ? serve_single(se, failure)
+                               : serve_parallel(se, export, over_uring, failure);
     log_info("%s: ending", export->session->facts.path);
-    /* Positive: the signal that ended it. */
-    return status < 0
-               ? failed(failure, EXIT_IO_ERROR, status, "serving ended: %s", strerror(-status))
-               : 0;
+    if (err >= 0) /* positive: the signal that ended it */
+        return 0;
+    return *failure->text
+               ? err
+               : failed(failure, EXIT_IO_ERROR, err, "serving ended: %s", strerror(-err));
 }
 
 static int mount_and_serve(struct exported *export, const char *mountpoint, struct failure *failure)
@@ -101,8 +118,11 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
     struct daemon daemon = {.ready_fd = -1};
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *se = NULL;
-    int err = fuse_arguments(&args, session->options, session->facts.path);
+    bool over_uring = false;
+    int err = fuse_uring_choose(session->options, &over_uring, failure);
 
+    if (!err)
+        err = fuse_arguments(&args, session->options, session->facts.path, over_uring);
     export->ready = daemon_ready;
     export->ready_arg = &daemon;
     if (!err) {
@@ -114,7 +134,7 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
         err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",
                      mountpoint);
     if (!err) {
-        err = serve_mounted(se, export, &daemon, failure);
+        err = serve_mounted(se, export, over_uring, &daemon, failure);
         mountpoint_leave(mountpoint, fuse_session_fd(se));
         fuse_session_unmount(se);
         daemon_end(&daemon);
@@ -206,6 +226,7 @@ int main(int argc, char **argv)
     umask(077);
     fill_standard_descriptors();
     signal(SIGXFSZ, SIG_IGN); /* a write over the limit then fails with EFBIG */
+    mallopt(M_ARENA_MAX, 1);  /* threads do not allocate where it counts; an arena each is waste */
     fuse_set_log_func(forward_fuse_log);
     err = options_parse(&options, argc, argv, &failure);
     if (!err && options.action == ACTION_HELP)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/operations.h"
 
+#include "fuse/fuse_uring.h"
 #include "fuse/log.h"
 #include "fuse/side_operations.h"
 #include "fuse/xattr_operations.h"
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #define LARGEST_REQUEST (1024 * 1024)
+/* Asynchronous requests that the kernel sends before it waits for replies; its default is 12. */
+#define MOST_BACKGROUND 64
 
 static struct session *session_of(fuse_req_t req)
 {
@@ -25,6 +28,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
     conn->max_write = LARGEST_REQUEST;
     conn->max_read = 0;
+    conn->max_background = MOST_BACKGROUND;
+    conn->congestion_threshold = MOST_BACKGROUND;
     conn->want |= conn->capable & (FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS);
     /* Copies through a pipe cost more than they save on requests of this size. */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
@@ -211,10 +216,24 @@ static bool opened_for_writing(const struct fuse_file_info *fi)
     return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
+int export_open(struct exported *e, fuse_ino_t ino, int flags)
+{
+    bool writing = (flags & O_ACCMODE) != O_RDONLY;
+    struct failure failure = {.text = "out of memory"};
+    int err;
+
+    if (e->session->options->read_only && writing)
+        return -EROFS;
+    err = open_view(e, ino, writing, &failure);
+    if (!err)
+        return 0;
+    log_error("open refused: %s", failure.text);
+    return err == -EBUSY ? -EBUSY : -EIO;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct exported *e = export_of(req);
-    struct failure failure = {0};
     int err;
 
     if (is_side(ino)) {
@@ -225,18 +244,16 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, EISDIR);
         return;
     }
-    if (e->session->options->read_only && opened_for_writing(fi)) {
-        fuse_reply_err(req, EROFS);
-        return;
-    }
-    err = open_view(e, ino, opened_for_writing(fi), &failure);
+    err = export_open(e, ino, fi->flags);
     if (err) {
-        log_error("open refused: %s", failure.text);
-        fuse_reply_err(req, err == -EBUSY ? EBUSY : EIO);
+        reply_error(req, err);
         return;
     }
     /* No page cache on the file: it would cache the disk twice, and go stale between claims. */
     fi->direct_io = 1;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+    fi->parallel_direct_writes = 1; /* older ones cannot say it: wire_put_opened() does */
+#endif
     if (fuse_reply_open(req, fi) == -ENOENT)
         /* The opener was interrupted: no release will come. */
         session_release(e->session, view_of(ino), opened_for_writing(fi));
@@ -255,10 +272,12 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-    void *buffer = backing_thread_buffer(size);
+    void *buffer = fuse_uring_payload(req, size);
     size_t done = 0;
     int err = -ENOMEM;
 
+    if (!buffer)
+        buffer = backing_thread_buffer(size);
     if (buffer && is_side(ino))
         err = side_op_read(buffer, size, offset, fi, &done);
     else if (buffer)

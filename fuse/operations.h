@@ -25,6 +25,10 @@ struct exported {
 
 extern const struct fuse_lowlevel_ops export_operations;
 
+/* Opens the view INO with open(2)'s FLAGS: 0, or what the client is to be told; the log has the
+ * rest. */
+int export_open(struct exported *export, fuse_ino_t ino, int flags);
+
 /* For the other files of callbacks (side_operations.c, xattr_operations.c). */
 #define ATTRIBUTE_LIFE 1.0 /* seconds */
 #define VHDX_INODE     2   /* when the root is a directory */

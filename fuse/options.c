@@ -50,6 +50,7 @@ static const char help[] =
     "  allow_other         let other users in, as far as the permissions go\n"
     "  nodiscard           write zeros where a client trims, never discard\n"
     "  nofirewall          let clients overwrite the boot block and the superblock\n"
+    "  io_uring=auto|on|off  talk to the kernel over io_uring (libfuse 3.18; default auto)\n"
     "  allow_errors        serve an ext4 that is marked as having errors\n"
     "  fsname=NAME         source shown in the mount table (default: the device)\n"
     "and the generic options of mount(8).\n";
@@ -135,6 +136,19 @@ static int set_claim(struct options *o, const char *value, struct failure *failu
     return 0;
 }
 
+static int set_io_uring(struct options *o, const char *value, struct failure *failure)
+{
+    static const char *const words[] = {
+        [IO_URING_AUTO] = "auto", [IO_URING_ON] = "on", [IO_URING_OFF] = "off"};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        if (!strcmp(value, words[i])) {
+            o->io_uring = (enum over_io_uring)i;
+            return 0;
+        }
+    return bad_value(failure, "io_uring", value, "'auto', 'on' or 'off'");
+}
+
 static int set_absolute(char **field, const char *option, const char *value,
                         struct failure *failure)
 {
@@ -212,6 +226,8 @@ static int parse_mount_option(struct options *o, char *word, struct failure *fai
         return set_name(o, value, failure);
     if (!strcmp(word, "claim"))
         return set_claim(o, value, failure);
+    if (!strcmp(word, "io_uring"))
+        return set_io_uring(o, value, failure);
     if (!strcmp(word, "fsname"))
         return set_text(&o->fsname, value);
     if (!strcmp(word, "state"))

@@ -21,6 +21,13 @@ enum action {
     ACTION_VERSION,
 };
 
+/* FUSE over io_uring instead of reading and writing /dev/fuse. */
+enum over_io_uring {
+    IO_URING_AUTO, /* where it pays, see fuse_uring.h */
+    IO_URING_ON,
+    IO_URING_OFF,
+};
+
 struct options {
     enum action action;
     char *source;
@@ -36,6 +43,7 @@ struct options {
     bool allow_errors; /* serve an ext4 that is marked as having errors */
     bool no_discard;
     bool no_firewall;
+    enum over_io_uring io_uring;
     uint32_t block_size; /* bytes; 0: choose */
     uid_t uid;
     gid_t gid;

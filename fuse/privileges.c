@@ -89,7 +89,7 @@ static const char *const refused[] = {
     "ioperm",
 };
 
-static int refuse_calls(void)
+static int refuse_calls(bool rings)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int err = 0;
@@ -106,6 +106,8 @@ static int refuse_calls(void)
         if (err == -EDOM || err == -EACCES)
             err = 0;
     }
+    if (!err && !rings)
+        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0);
     if (!err)
         err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
                                SCMP_A0(SCMP_CMP_NE, AF_UNIX));
@@ -115,7 +117,7 @@ static int refuse_calls(void)
     return err;
 }
 
-int privileges_drop(struct failure *failure)
+int privileges_drop(bool rings, struct failure *failure)
 {
     const char *what = "drop capabilities";
     int err = 0;
@@ -129,7 +131,7 @@ int privileges_drop(struct failure *failure)
     }
     if (!err && !SANITIZED) {
         what = "install the system call filter";
-        err = refuse_calls();
+        err = refuse_calls(rings);
     }
     return err ? failed(failure, EXIT_IO_ERROR, err, "cannot %s: %s", what, strerror(-err)) : 0;
 }

@@ -4,7 +4,8 @@
  * CAP_DAC_OVERRIDE (a claim opens devices and images that belong to others) and CAP_SYS_ADMIN (a
  * claim flushes the device's cache, and the end unmounts). It can gain no others, and a seccomp
  * filter refuses the system calls that a program of this kind never makes: running programs,
- * looking into other processes, mounting, loading modules, sockets but to syslog and systemd.
+ * looking into other processes, mounting, loading modules, sockets but to syslog and systemd,
+ * more rings of io_uring (whose requests no filter sees).
  * The filter is a list of what is refused, not of what is allowed: such a list stays true when a
  * library or the C library changes.
  *
@@ -15,7 +16,9 @@
 
 #include "fuse/failure.h"
 
-/* Before there are threads. Returns 0 or -errno. */
-int privileges_drop(struct failure *failure);
+#include <stdbool.h>
+
+/* Before there are threads. RINGS: io_uring may still be set up. Returns 0 or -errno. */
+int privileges_drop(bool rings, struct failure *failure);
 
 #endif

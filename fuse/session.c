@@ -31,6 +31,17 @@ static void touch(struct session *s)
     session_set_modified(s, now);
 }
 
+/* Each operation sees what the ones that were answered before have done. */
+static void enter(struct session *s)
+{
+    (void)atomic_load_explicit(&s->done, memory_order_acquire);
+}
+
+static void leave(struct session *s)
+{
+    atomic_fetch_add_explicit(&s->done, 1, memory_order_acq_rel);
+}
+
 static struct safety_policy policy_of(const struct session *s)
 {
     return (struct safety_policy){.read_only = s->options->read_only || s->options->cow,
@@ -107,6 +118,8 @@ static int take(struct session *s, struct failure *failure)
     }
     for (enum view_id view = 0; view < VIEWS; view++)
         s->views[view].path = path_of(s, view);
+    if (BACKING_IS_NULL)
+        log_warning("%s: built for measuring: nothing is read or written", s->facts.path);
     log_debug("%s: taken (%s I/O)", s->claim.facts.path,
               s->claim.backing.align > 1 ? "direct" : "buffered");
     return 0;
@@ -117,6 +130,7 @@ static int give_back(struct session *s)
 {
     int err = session_flush(s);
 
+    enter(s);
     close_all(s);
     log_debug("%s: given back", s->claim.facts.path);
     return err;
@@ -147,11 +161,12 @@ int session_open(struct session *s, enum view_id view, bool writing, struct fail
         err = refuse_two_writers(s, view, failure);
     if (!err && s->opens == 0)
         err = take(s, failure);
-    if (err)
-        return err;
-    s->opens++;
-    s->views[view].writers += writing;
-    return 0;
+    if (!err) {
+        s->opens++;
+        s->views[view].writers += writing;
+    }
+    leave(s);
+    return err;
 }
 
 void session_release(struct session *s, enum view_id view, bool writing)
@@ -167,9 +182,22 @@ int session_read(struct session *s, enum view_id view, void *data, size_t length
                  size_t *done)
 {
     uint64_t size = session_size(s, view);
+    int err;
 
+    enter(s);
     *done = offset < size ? (size_t)min_u64(length, size - offset) : 0;
-    return datapath_read(&s->views[view].path, data, *done, offset);
+    err = datapath_read(&s->views[view].path, data, *done, offset);
+    leave(s);
+    return err;
+}
+
+/* Also a failed write may have written a part. */
+static void wrote(struct session *s, int err)
+{
+    atomic_fetch_add(&s->writes, 1);
+    if (!err)
+        touch(s);
+    leave(s);
 }
 
 int session_write(struct session *s, enum view_id view, const void *data, size_t length,
@@ -184,13 +212,30 @@ int session_write(struct session *s, enum view_id view, const void *data, size_t
     if (offset >= size)
         return -ENOSPC;
     length = (size_t)min_u64(length, size - offset);
+    enter(s);
     err = datapath_write(&s->views[view].path, data, length, offset);
-    atomic_fetch_add(&s->writes, 1); /* also a failed one may have written a part */
-    if (err)
-        return err;
-    touch(s);
-    *done = length;
-    return 0;
+    wrote(s, err);
+    if (!err)
+        *done = length;
+    return err;
+}
+
+bool session_begin(struct session *s, struct direct *direct, bool write, const void *data,
+                   size_t length, uint64_t offset)
+{
+    if (!length || !range_inside(offset, length, session_size(s, VIEW_VHDX)))
+        return false;
+    enter(s);
+    return datapath_begin(&s->views[VIEW_VHDX].path, direct, write, data, length, offset);
+}
+
+void session_end(struct session *s, const struct direct *direct, int err)
+{
+    datapath_end(&s->views[VIEW_VHDX].path, direct, err);
+    if (direct->write)
+        wrote(s, err);
+    else
+        leave(s);
 }
 
 int session_zero(struct session *s, enum view_id view, uint64_t offset, uint64_t length,
@@ -200,10 +245,9 @@ int session_zero(struct session *s, enum view_id view, uint64_t offset, uint64_t
 
     if (!range_inside(offset, length, session_size(s, view)))
         return -ENOSPC;
+    enter(s);
     err = datapath_zero(&s->views[view].path, offset, length, discard);
-    atomic_fetch_add(&s->writes, 1);
-    if (!err)
-        touch(s);
+    wrote(s, err);
     return err;
 }
 
@@ -217,12 +261,14 @@ int session_flush(struct session *s)
     int err;
     LOCK_SCOPE(&s->flush_lock);
 
+    enter(s);
     if (s->flushed >= wanted)
         return 0;
     begun = atomic_load(&s->writes);
     err = datapath_flush(&s->views[s->options->disk ? VIEW_DISK : VIEW_VHDX].path);
     if (!err)
         s->flushed = begun;
+    leave(s);
     return err;
 }
 

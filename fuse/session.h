@@ -9,6 +9,8 @@
  *
  * Threads: session_open() and session_release() may come from any thread; the data
  * functions may run in parallel with each other, between an open and its release.
+ * What happens before a client's request (an open in one thread, a read in another) is ordered by
+ * the kernel alone, through which replies and requests go; 'done' says so in the language's terms.
  * Lock order: claim_lock, flush_lock, then whatever is inside the layers below.
  */
 #ifndef FUSE_SESSION_H
@@ -43,6 +45,7 @@ struct session {
     struct view views[VIEWS];
     _Atomic int64_t modified;    /* nanoseconds since the epoch */
     atomic_uint_fast64_t writes; /* how many were done */
+    atomic_uint_fast64_t done;   /* operations; orders them where only the kernel knows the order */
 
     pthread_mutex_t flush_lock;
     uint64_t flushed; /* how many of them are on stable storage; under flush_lock */
@@ -84,6 +87,18 @@ int session_read(struct session *session, enum view_id view, void *data, size_t 
                  uint64_t offset, size_t *done);
 int session_write(struct session *session, enum view_id view, const void *data, size_t length,
                   uint64_t offset, size_t *done);
+/*
+ * The same of the VHDX for a caller who waits for the device in his own way (see datapath_begin()).
+ * False: not possible for this request, or not now; session_read() or session_write() will do it.
+ *
+ * A write counts for session_flush() when it was ended, which must be before it is acknowledged:
+ * so, as with session_write(), a flush that is asked for after the acknowledgement covers it.
+ * Every one that was begun must have ended before its client's session_release(); FUSE sees
+ * to that by sending RELEASE after the last reply. (The claim itself waits for writes; backing.h.)
+ */
+bool session_begin(struct session *session, struct direct *direct, bool write, const void *data,
+                   size_t length, uint64_t offset);
+void session_end(struct session *session, const struct direct *direct, int err);
 /* Exact zeros; the whole range must lie in the file (-ENOSPC). See datapath_zero(). */
 int session_zero(struct session *session, enum view_id view, uint64_t offset, uint64_t length,
                  bool discard);

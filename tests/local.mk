@@ -81,6 +81,11 @@ tests_unit_test_threads_SOURCES = tests/unit/test_threads.c $(daemon_test_suppor
 tests_unit_test_threads_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_threads_LDADD = $(daemon_test_ldadd)
 
+check_PROGRAMS += tests/unit/test_transport
+tests_unit_test_transport_SOURCES = tests/unit/test_transport.c $(daemon_test_support)
+tests_unit_test_transport_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_transport_LDADD = $(daemon_test_ldadd)
+
 check_PROGRAMS += tests/unit/test_overlay
 tests_unit_test_overlay_SOURCES = tests/unit/test_overlay.c $(shadow_sources) $(daemon_test_support)
 tests_unit_test_overlay_CFLAGS = $(daemon_test_cflags)

@@ -4,7 +4,7 @@
 # "A|B": A where the release has it, else B.
 
 packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config uuid-dev libjson-c-dev libfuse3-dev
-    libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev ntfs-3g-dev libdevmapper-dev)
+    libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev liburing-dev ntfs-3g-dev libdevmapper-dev)
 packages_run=(fuse3 e2fsprogs mount util-linux ntfs-3g)
 packages_demo=(qemu-utils libvhdi-utils)
 packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g sleuthkit xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2

@@ -55,11 +55,27 @@ static int ram_flush(struct disk *disk)
     return r->flush_error;
 }
 
+static int ram_begin(struct disk *disk, bool write, const void *data, size_t length,
+                     uint64_t offset)
+{
+    (void)write, (void)data;
+    of_disk(disk, offset, length)->begun++;
+    return RAMDISK_FD;
+}
+
+static void ram_end(struct disk *disk, bool write)
+{
+    (void)write;
+    of_disk(disk, 0, 0)->begun--;
+}
+
 static const struct disk_operations operations = {
     .read = ram_read,
     .write = ram_write,
     .zero = ram_zero,
     .flush = ram_flush,
+    .begin = ram_begin,
+    .end = ram_end,
 };
 
 void ramdisk_init(struct ramdisk *disk, uint64_t size)

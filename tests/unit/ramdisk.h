@@ -5,11 +5,14 @@
 
 #include "fuse/disk.h"
 
+#define RAMDISK_FD 12345
+
 struct ramdisk {
     struct disk disk;
     uint8_t *data;
     uint64_t size;
     unsigned reads, writes, zeros, discards, flushes;
+    unsigned begun; /* by begin(), which gives out RAMDISK_FD, a descriptor of nothing */
     int read_error, write_error, zero_error, flush_error; /* -errno, or 0 */
     void (*on_flush)(void *);
     void *arg;

@@ -314,6 +314,57 @@ static void test_errors(void **state)
     assert_zero(MIB, 4096);
 }
 
+static bool begins(bool write, size_t length, uint64_t offset)
+{
+    static uint8_t data[64 * KIB];
+    struct direct direct;
+
+    assert_true(length <= sizeof(data));
+    if (!datapath_begin(&path, &direct, write, data, length, offset)) {
+        assert_int_equal(ram.begun, 0);
+        return false;
+    }
+    assert_int_equal(ram.begun, 1);
+    assert_int_equal(direct.fd, RAMDISK_FD);
+    assert_int_equal(direct.write, write);
+    assert_int_equal(direct.length, length);
+    assert_int_equal(direct.offset, offset - P);
+    datapath_end(&path, &direct, 0);
+    assert_int_equal(ram.begun, 0);
+    return true;
+}
+
+/* What goes to the device past all judgement is what nobody has to judge. */
+static void test_begin(void **state)
+{
+    const uint64_t head = P + FIREWALL_HEAD, tail = P + DISK - 512;
+
+    (void)state;
+    assert_true(begins(true, 4096, P + 5 * MIB));
+    assert_true(begins(true, 64 * KIB, P + 2 * MIB - 4096)); /* from one block into the next */
+    assert_true(begins(true, 4096, head));
+    assert_true(begins(true, 4096, tail - 4096));
+    for (uint64_t at = P; at < head; at += 512) {
+        assert_false(begins(true, 512, at));
+        assert_false(begins(true, 64 * KIB, at));
+        assert_true(begins(false, 64 * KIB, at));
+    }
+    assert_false(begins(true, 512, tail));
+    assert_false(begins(true, 4096, tail - 512));
+    assert_false(begins(true, 64 * KIB, tail - 64 * KIB + 512));
+    assert_true(begins(false, 512, tail));
+    for (int write = 0; write < 2; write++) {
+        assert_false(begins(write, 4096, 0));
+        assert_false(begins(write, 4096, VHDX_BAT_AT));
+        assert_false(begins(write, 4096, P - 512));        /* and a piece of the disk */
+        assert_false(begins(write, 4096, tail - 3 * 512)); /* and a piece of the pad */
+        assert_false(begins(write, 4096, P + DISK));       /* the pad */
+    }
+    path.read_only = true;
+    assert_false(begins(true, 4096, P + 5 * MIB));
+    assert_true(begins(false, 4096, P + 5 * MIB));
+}
+
 static void test_read_only(void **state)
 {
     uint8_t data[4096] = {0};
@@ -379,6 +430,7 @@ int main(void)
         TEST(test_zero_spares_metadata),
         TEST(test_order_of_flushes),
         TEST(test_errors),
+        TEST(test_begin),
         TEST(test_read_only),
         TEST(test_last_close_flushes),
     };

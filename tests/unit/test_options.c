@@ -156,6 +156,11 @@ static void test_mount_options(void **state)
     accept("-o disk,ro");
     accept("-o disk,cow=/c");
     accept("-o name=disk.img"); /* a name like others, while there is no disk */
+    assert_int_equal(options.io_uring, IO_URING_AUTO);
+    accept("-o io_uring=on");
+    assert_int_equal(options.io_uring, IO_URING_ON);
+    accept("-o io_uring=on,io_uring=off");
+    assert_int_equal(options.io_uring, IO_URING_OFF);
     accept("-o ro,nodiscard -o discard,rw"); /* the last word counts, as for mount(8) */
     assert_false(options.read_only);
     assert_false(options.no_discard);
@@ -188,6 +193,7 @@ static void test_operands(void **state)
     assert_string_equal(options.source, wanted);
     accept("!-- -odd /mnt");
     assert_non_null(strstr(options.source, "/-odd"));
+    refuse("-o io_uring=yes", "'auto', 'on' or 'off'");
     refuse("!", "SOURCE and a MOUNTPOINT");
     refuse("!/dev/null", "MOUNTPOINT");
     refuse("!/dev/null /mnt /more", "too many");

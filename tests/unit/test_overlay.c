@@ -84,8 +84,8 @@ static int memory_flush(struct disk *disk)
     return 0;
 }
 
-static const struct disk_operations memory_operations = {memory_read, memory_write, memory_zero,
-                                                         memory_flush};
+static const struct disk_operations memory_operations = {
+    .read = memory_read, .write = memory_write, .zero = memory_zero, .flush = memory_flush};
 
 static struct memory_disk make_memory(uint64_t size, struct rng *rng)
 {

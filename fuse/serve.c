@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/serve.h"
+
+#include "fuse/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+static uint64_t vhdx_inode(const struct exported *e)
+{
+    return e->is_file ? FUSE_ROOT_ID : VHDX_INODE;
+}
+
+int serve_receive(const struct server *s, struct slot *slot)
+{
+    ssize_t n;
+
+    do /* ENOENT: that one has been called off meanwhile */
+        n = read(s->fd, slot_message(slot), SLOT_MESSAGE);
+    while (n < 0 && errno == ENOENT);
+    if (n < 0)
+        return -errno;
+    slot->length = (size_t)n;
+    if (!wire_parse(slot_message(slot), slot->length, vhdx_inode(s->export), SLOT_PAYLOAD,
+                    &slot->request)) {
+        log_error("the kernel sent a broken message of %zu bytes", slot->length);
+        return -EPROTO;
+    }
+    if (s->all_libfuse && slot->request.kind != WIRE_SHORT)
+        slot->request.kind = WIRE_OTHER;
+    return 0;
+}
+
+/* Returns false when nobody waits for the reply any more. */
+static bool send_reply(const struct server *s, const struct slot *slot, const void *reply,
+                       size_t length)
+{
+    if (write(s->fd, reply, length) >= 0)
+        return true;
+    if (errno != ENOENT)
+        log_debug("the reply to request %" PRIu64 " was refused: %s", slot->request.unique,
+                  strerror(errno));
+    return false;
+}
+
+/* A reply with no payload, or a small one of SIZE bytes. */
+static bool send_small(const struct server *s, const struct slot *slot, int err,
+                       const uint8_t *payload, size_t size)
+{
+    uint8_t reply[WIRE_BEFORE_REPLY + WIRE_PAYLOAD_MAX];
+
+    wire_put_reply(reply, slot->request.unique, err, size);
+    if (size)
+        memcpy(reply + WIRE_BEFORE_REPLY, payload, size);
+    return send_reply(s, slot, reply, WIRE_BEFORE_REPLY + size);
+}
+
+void serve_answer(const struct server *s, struct slot *slot, int err, size_t length)
+{
+    uint8_t payload[WIRE_PAYLOAD_MAX];
+    uint8_t *head = slot->payload - WIRE_BEFORE_REPLY;
+
+    if (err) {
+        send_small(s, slot, err, NULL, 0);
+    } else if (slot->request.kind == WIRE_WRITE) {
+        send_small(s, slot, 0, payload, wire_put_written(payload, length));
+    } else {
+        wire_put_reply(head, slot->request.unique, 0, length);
+        send_reply(s, slot, head, WIRE_BEFORE_REPLY + length);
+    }
+}
+
+static void serve_open(const struct server *s, const struct slot *slot)
+{
+    uint8_t payload[WIRE_PAYLOAD_MAX];
+    int flags = (int)slot->request.flags;
+    int err = export_open(s->export, vhdx_inode(s->export), flags);
+
+    if (err)
+        send_small(s, slot, err, NULL, 0);
+    else if (!send_small(s, slot, 0, payload, wire_put_opened(payload)))
+        /* No release will come. */
+        session_release(s->export->session, VIEW_VHDX, (flags & O_ACCMODE) != O_RDONLY);
+}
+
+void serve_request(const struct server *s, struct slot *slot)
+{
+    struct fuse_buf message = {.size = slot->length, .mem = slot_message(slot), .fd = -1};
+    const struct wire_request *r = &slot->request;
+    size_t done = 0;
+    int err;
+
+    switch (r->kind) {
+    case WIRE_READ:
+        err = session_read(s->export->session, VIEW_VHDX, slot->payload, r->size, r->offset, &done);
+        serve_answer(s, slot, err, done);
+        break;
+    case WIRE_WRITE:
+        err =
+            session_write(s->export->session, VIEW_VHDX, slot->payload, r->size, r->offset, &done);
+        serve_answer(s, slot, err, done);
+        break;
+    case WIRE_OPEN:
+        serve_open(s, slot);
+        break;
+    case WIRE_IGNORE:
+        break;
+    case WIRE_SHORT:
+    case WIRE_OTHER:
+        fuse_session_process_buf(s->fuse, &message);
+        break;
+    }
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One request at a time: received, done, answered. May be used from many threads.
+ */
+#ifndef FUSE_SERVE_H
+#define FUSE_SERVE_H
+
+#include "fuse/operations.h"
+#include "fuse/slots.h"
+
+struct server {
+    struct fuse_session *fuse;
+    struct exported *export;
+    int fd;           /* of the session */
+    bool all_libfuse; /* nothing is handled here: so that libfuse's log of requests is complete */
+};
+
+/*
+ * Receives into SLOT. -EAGAIN: there is none (the descriptor does not wait); -EINTR; -ENODEV: it is
+ * unmounted; or another -errno, with which serving ends.
+ */
+int serve_receive(const struct server *server, struct slot *slot);
+
+/* Does what SLOT asks for, waiting for the device if need be, and answers. */
+void serve_request(const struct server *server, struct slot *slot);
+
+/*
+ * Answers a READ or WRITE of which ERR (0 or -errno) came, and, if 0, LENGTH bytes, which for a
+ * READ lie in the slot's payload.
+ */
+void serve_answer(const struct server *server, struct slot *slot, int err, size_t length);
+
+#endif

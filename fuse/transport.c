@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fuse/transport.h"
+
+#include "fuse/log.h"
+#include "fuse/pace.h"
+#include "fuse/ring.h"
+#include "fuse/workers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS 32
+/* So many requests are received before the device is told of them; a large one ends it. */
+#define BATCH       16
+#define BATCH_LARGE (64 * KIB)
+
+struct transport {
+    struct server server;
+    struct slots slots;
+    struct workers workers;
+    struct ring *ring; /* or NULL */
+    struct pace pace;
+    unsigned flying; /* requests in the ring */
+    bool full;       /* no slot was free when one was wanted */
+};
+
+int transport_make(struct transport **transport)
+{
+    struct transport *t = calloc(1, sizeof(*t));
+    int err = t ? slots_make(&t->slots, SLOTS) : -ENOMEM;
+
+    if (err) {
+        free(t);
+        return err;
+    }
+    err = ring_make(&t->ring, &t->slots);
+    if (err)
+        log_info("no io_uring (%s): many requests at once will be slower", strerror(-err));
+    *transport = t;
+    return 0;
+}
+
+void transport_free(struct transport *t)
+{
+    if (!t)
+        return;
+    ring_free(t->ring);
+    slots_free(&t->slots);
+    free(t);
+}
+
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* In a thread of the pool. */
+static void work(void *arg, struct slot *slot)
+{
+    struct transport *t = arg;
+
+    serve_request(&t->server, slot);
+    slots_put(&t->slots, slot);
+}
+
+static void serve_here(struct transport *t, struct slot *slot)
+{
+    uint64_t begun = now();
+
+    serve_request(&t->server, slot);
+    if (slot->request.kind == WIRE_READ || slot->request.kind == WIRE_WRITE)
+        pace_add(&t->pace, now() - begun, slot->request.size);
+    slots_put(&t->slots, slot);
+}
+
+static bool give_to_device(struct transport *t, struct slot *slot)
+{
+    const struct wire_request *r = &slot->request;
+
+    if (!t->ring || !session_begin(t->server.export->session, &slot->direct, r->kind == WIRE_WRITE,
+                                   slot->payload, r->size, r->offset))
+        return false;
+    slot->begun = t->flying ? 0 : now(); /* only the first one's time is the device's own */
+    t->flying++;
+    ring_queue(t->ring, slot);
+    return true;
+}
+
+/* Whether it may be served on the spot: when it will not take long, as far as one can know. */
+static bool is_quick(const struct transport *t, const struct wire_request *r, bool alone)
+{
+    alone |= BACKING_IS_NULL; /* nothing to wait for */
+    switch (r->kind) {
+    case WIRE_READ:
+        return alone && pace_is_quick(&t->pace);
+    case WIRE_WRITE: /* to the metadata, it may ask for zeros over a whole block */
+        return alone && pace_is_quick(&t->pace) &&
+               r->offset >= t->server.export->session->layout.payload_offset;
+    case WIRE_SHORT:
+    case WIRE_IGNORE:
+        return true;
+    case WIRE_OPEN:
+    case WIRE_OTHER:
+        break;
+    }
+    return false;
+}
+
+static void handle(struct transport *t, struct slot *slot, bool alone)
+{
+    const struct wire_request *r = &slot->request;
+    bool data = r->kind == WIRE_READ || r->kind == WIRE_WRITE;
+
+    if (is_quick(t, r, alone))
+        serve_here(t, slot);
+    else if (!data || !give_to_device(t, slot))
+        workers_give(&t->workers, slot);
+}
+
+/*
+ * What the device has said about a request. Short counts and anything but an I/O error are not
+ * final: the whole is done again, where it may wait and where such things are dealt with.
+ */
+static void complete(struct transport *t, struct slot *slot, int result)
+{
+    const struct direct *d = &slot->direct;
+    bool good = result == (int)d->length;
+    int err = result == -EIO ? -EIO : 0;
+
+    t->flying--;
+    if (slot->begun)
+        pace_add(&t->pace, now() - slot->begun, d->length);
+    session_end(t->server.export->session, d, err);
+    if (!good && !err) {
+        workers_give(&t->workers, slot);
+        return;
+    }
+    serve_answer(&t->server, slot, err, d->length);
+    slots_put(&t->slots, slot);
+}
+
+static void complete_all(struct transport *t)
+{
+    struct slot *slot;
+    int result;
+
+    while (t->flying && (slot = ring_completed(t->ring, &result)))
+        complete(t, slot, result);
+}
+
+/*
+ * Receives at most MOST requests, without waiting for any; how many, or -errno. When all slots are
+ * in use and none of them is with the device, it waits until a thread gives one back.
+ */
+static int gather(struct transport *t, struct slot *batch[BATCH], int most)
+{
+    int n = 0;
+
+    while (n < most) {
+        struct slot *slot = slots_take(&t->slots, n == 0 && !t->flying);
+        int err;
+
+        t->full = !slot;
+        if (!slot)
+            break;
+        err = serve_receive(&t->server, slot);
+        if (err) {
+            slots_put(&t->slots, slot);
+            if (err == -EAGAIN || err == -EINTR || n > 0)
+                break; /* what is lasting is met again */
+            return err;
+        }
+        batch[n++] = slot;
+        if (slot->length > BATCH_LARGE)
+            break;
+    }
+    return n;
+}
+
+/* For requests, and for what is under way. */
+static int wait_for_more(struct transport *t)
+{
+    struct pollfd fd = {.fd = t->server.fd, .events = POLLIN};
+
+    if (t->flying)
+        return ring_wait(t->ring, t->full ? -1 : t->server.fd);
+    return poll(&fd, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+}
+
+/* Returns -errno: -ENODEV at an unmount. */
+static int serve_some(struct transport *t, bool *waited)
+{
+    struct slot *batch[BATCH];
+    /* What comes after a wait is taken for a lone one, so that it is not kept waiting. */
+    int n = gather(t, batch, *waited && !t->flying ? 1 : BATCH), err = 0;
+
+    if (n < 0)
+        return n;
+    *waited = n == 0;
+    if (*waited)
+        err = wait_for_more(t);
+    else {
+        bool alone = n == 1 && !t->flying;
+
+        for (int i = 0; i < n; i++)
+            handle(t, batch[i], alone);
+        if (t->flying)
+            err = ring_submit(t->ring);
+    }
+    complete_all(t);
+    return err;
+}
+
+int transport_run(struct transport *t, const struct server *server)
+{
+    int flags = fcntl(server->fd, F_GETFL), err;
+    bool waited = true;
+
+    t->server = *server;
+    if (flags < 0 || fcntl(server->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    err = workers_start(&t->workers, work, t);
+    while (!err && !fuse_session_exited(server->fuse))
+        err = serve_some(t, &waited);
+    while (t->flying && ring_wait(t->ring, -1) == 0)
+        complete_all(t);
+    workers_end(&t->workers);
+    return err == -ENODEV ? 0 : err;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The few messages of the FUSE protocol (linux/fuse.h) that the transport handles itself, because
+ * they are the hot ones or because libfuse 3.14 cannot say what is to be said. All others
+ * go to libfuse as they came.
+ *
+ * Pure: buffers in, values out.
+ */
+#ifndef FUSE_WIRE_H
+#define FUSE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What stands before the payload of a WRITE, in bytes. */
+#define WIRE_BEFORE_WRITE 80
+/* What stands before the payload of a reply. */
+#define WIRE_BEFORE_REPLY 16
+
+enum wire_kind {
+    WIRE_READ,
+    WIRE_WRITE, /* the payload follows the first WIRE_BEFORE_WRITE bytes */
+    WIRE_OPEN,
+    WIRE_IGNORE, /* nobody waits for an answer, and there is nothing to be done */
+    WIRE_SHORT,  /* for libfuse; answered from memory, or nearly so */
+    WIRE_OTHER,  /* for libfuse; may take its time */
+};
+
+struct wire_request {
+    enum wire_kind kind;
+    uint64_t unique; /* what the reply must name */
+    uint64_t offset; /* READ, WRITE: in the file; not checked here */
+    uint32_t size;   /* READ, WRITE: bytes, at most what was allowed to wire_parse() */
+    uint32_t flags;  /* OPEN: as for open(2) */
+};
+
+/*
+ * Takes a message of LENGTH bytes apart. READ, WRITE and OPEN are only what concerns INODE; a READ
+ * or WRITE of more than MAX bytes, or one that is not whole, is left to libfuse (WIRE_OTHER). False
+ * when it is no message at all.
+ */
+bool wire_parse(const void *message, size_t length, uint64_t inode, uint32_t max,
+                struct wire_request *request);
+
+/* The head of a reply with LENGTH bytes of payload, or of an error (negative; LENGTH is 0). */
+void wire_put_reply(uint8_t head[WIRE_BEFORE_REPLY], uint64_t unique, int err, size_t length);
+
+/* Payloads of replies; they return their size. */
+#define WIRE_PAYLOAD_MAX 16
+size_t wire_put_written(uint8_t payload[WIRE_PAYLOAD_MAX], size_t size);
+/* Opened for direct I/O, also for writes in parallel (which old kernels ignore). */
+size_t wire_put_opened(uint8_t payload[WIRE_PAYLOAD_MAX]);
+
+#endif
