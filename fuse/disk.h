@@ -30,8 +30,8 @@ struct disk_operations {
      * this request, unchanged and as direct I/O, or -1. When it is done, whatever came of it, the
      * same thread calls end().
      *
-     * Never waits. A thread that has begun writes and not ended them must not call write() or zero(),
-     * which may wait for all writes that were begun to end.
+     * Never waits. A thread that has begun writes and not ended them must not call write() or
+     * zero(), which may wait for all writes that were begun to end.
      */
     int (*begin)(struct disk *disk, bool write, const void *data, size_t length, uint64_t offset);
     void (*end)(struct disk *disk, bool write);

@@ -21,8 +21,8 @@ int serve_receive(const struct server *s, struct slot *slot)
     do /* ENOENT: that one has been called off meanwhile */
         n = read(s->fd, slot_message(slot), SLOT_MESSAGE);
     while (n < 0 && errno == ENOENT);
-    if (n < 0)
-        return -errno;
+    if (n < 0) /* the kernel says the one or the other, by how the mount ended */
+        return errno == ECONNABORTED ? -ENODEV : -errno;
     slot->length = (size_t)n;
     if (!wire_parse(slot_message(slot), slot->length, vhdx_inode(s->export), SLOT_PAYLOAD,
                     &slot->request)) {
