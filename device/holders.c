@@ -322,7 +322,7 @@ static bool busy_partition(dev_t device, char *text, size_t size)
     return false;
 }
 
-void holders_describe(dev_t device, char *text, size_t size)
+bool holders_describe(dev_t device, char *text, size_t size)
 {
     struct stat st = {.st_mode = S_IFBLK, .st_rdev = device};
     char what[PATH_ROOM];
@@ -335,8 +335,11 @@ void holders_describe(dev_t device, char *text, size_t size)
         snprintf(text, size, "in use by %s", what);
     else if (holders_looped(&st, what, sizeof(what)))
         snprintf(text, size, "in use by the loop device %s", what);
-    else if (!busy_partition(device, text, size) && !list_processes(device, text, size))
+    else if (!busy_partition(device, text, size) && !list_processes(device, text, size)) {
         snprintf(
             text, size,
             "in use by a program or a mount that cannot be seen from here (fuser -v shows it)");
+        return false;
+    }
+    return true;
 }

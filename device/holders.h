@@ -40,8 +40,8 @@ bool holders_served(const struct stat *st, int *pid);
 /*
  * Describes who uses the block device DEVICE: mount point, swap, the devices stacked on it,
  * the partitions on it that are in use, or the processes that have it open. TEXT
- * always gets a phrase to follow "it is ", even when nothing was found.
+ * always gets a phrase to follow "it is ", even when nothing was found. Returns whether it was.
  */
-void holders_describe(dev_t device, char *text, size_t size);
+bool holders_describe(dev_t device, char *text, size_t size);
 
 #endif

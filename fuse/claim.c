@@ -11,9 +11,11 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <linux/stat.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* An opened object, before it is known whether we keep it. */
 struct opened {
@@ -30,12 +32,25 @@ static bool same_object(const struct stat *a, const struct stat *b)
                                : a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-static int busy(const char *path, const struct stat *st, struct failure *failure)
+/*
+ * What a killed process had open stays so until the kernel has ended its I/O (that of an io_uring
+ * after the process is gone), and there is nobody to be seen who holds it. So the first 2 seconds
+ * of an EBUSY with no holder are waited out, in steps of 10 ms. Returns whether to try again.
+ */
+static bool may_pass(const struct stat *st, unsigned *waited, char *who, size_t size)
 {
-    char who[512] = "locked by another program";
+    const struct timespec step = {.tv_nsec = 10 * 1000 * 1000};
 
-    if (S_ISBLK(st->st_mode))
-        holders_describe(st->st_rdev, who, sizeof(who));
+    snprintf(who, size, "locked by another program");
+    if ((S_ISBLK(st->st_mode) && holders_describe(st->st_rdev, who, size)) || *waited == 200)
+        return false;
+    (*waited)++;
+    nanosleep(&step, NULL);
+    return true;
+}
+
+static int busy(const char *path, const char *who, struct failure *failure)
+{
     return failed(failure, EXIT_UNSAFE, -EBUSY, "%s is %s; free it first", path, who);
 }
 
@@ -49,6 +64,8 @@ static int open_object(const char *path, bool read_only, struct opened *opened,
 {
     int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_EXCL;
     struct stat found;
+    unsigned waited = 0;
+    char who[512];
 
     if (stat(path, &found) < 0)
         return failed(failure, EXIT_USAGE, -errno, "%s: %s", path, strerror(errno));
@@ -56,13 +73,14 @@ static int open_object(const char *path, bool read_only, struct opened *opened,
         return failed(failure, EXIT_USAGE, -ENOTBLK,
                       "%s: neither a block device nor a regular file", path);
     opened->direct = true;
-    opened->fd = open(path, flags | O_DIRECT);
-    if (opened->fd < 0 && errno == EINVAL) {
-        opened->direct = false;
-        opened->fd = open(path, flags);
+    while ((opened->fd = open(path, flags | (opened->direct ? O_DIRECT : 0))) < 0) {
+        if (errno == EINVAL && opened->direct)
+            opened->direct = false;
+        else if (errno != EBUSY)
+            break;
+        else if (!may_pass(&found, &waited, who, sizeof(who)))
+            return busy(path, who, failure);
     }
-    if (opened->fd < 0 && errno == EBUSY)
-        return busy(path, &found, failure);
     if (opened->fd < 0)
         return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot open it: %s%s", path,
                       strerror(errno), errno == EACCES ? "; run as root" : "");
@@ -78,12 +96,17 @@ static int lock_file(const char *path, const struct opened *opened, bool read_on
                      struct failure *failure)
 {
     struct flock lock = {.l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+    unsigned waited = 0;
+    char who[512];
 
-    if (fcntl(opened->fd, F_OFD_SETLK, &lock) == 0)
-        return 0;
-    if (errno == EAGAIN || errno == EACCES)
-        return busy(path, &opened->st, failure);
-    return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot lock it: %s", path, strerror(errno));
+    while (fcntl(opened->fd, F_OFD_SETLK, &lock) < 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot lock it: %s", path,
+                          strerror(errno));
+        if (!may_pass(&opened->st, &waited, who, sizeof(who)))
+            return busy(path, who, failure);
+    }
+    return 0;
 }
 
 /* The uses that an exclusive open does not conflict with. */

@@ -38,8 +38,10 @@ defer bury
 "$STORM" kill --seed="$SEED" --count="$KILLS" --span=250 \
     --file="$DIR/ext4.vhdx" --payload="$P" --disk=$((40 * MiB)) --reserved=$((16 * MiB)) \
     --pidfile="$SCRATCH/pid" --mountpoint="$DIR" --command="$SCRATCH/look $DIR/ext4.vhdx" \
-    -- "$VHDXFS" -f --pidfile="$SCRATCH/pid" -o "state=$STATE" "$LOOP" "$DIR" 2>"$SCRATCH/serve.storm.log" ||
-    fail "see the log; SEED=$SEED repeats the load"
+    -- "$VHDXFS" -f --pidfile="$SCRATCH/pid" -o "state=$STATE" "$LOOP" "$DIR" 2>"$SCRATCH/serve.storm.log" || {
+    tail -n 15 "$SCRATCH/serve.storm.log"
+    fail "SEED=$SEED repeats the load"
+}
 fsck_clean "$LOOP"
 
 # What is exposed now is what is on the device, byte by byte.
