@@ -41,7 +41,7 @@ for part in properties sharing refusals beside "data $tail $SCRATCH/model" "flus
     check $part
     [[ $part != data* ]] || cp "$SCRATCH/model" "$SCRATCH/after-data"
 done
-expect_grep 'refused to delete the VHDX' "$SERVE_LOG"
+expect_grep 'refused to delete ext4.vhdx' "$SERVE_LOG"
 expect_grep 'refused a write.*nofirewall' "$SERVE_LOG"
 
 note "what Windows sets is there after a restart of both: an access control list with a machine's account, attributes"

@@ -68,7 +68,7 @@ expect_grep "^size $VHDX_SIZE blocks $((VHDX_SIZE / 512))\$" "$SCRATCH/out"
 expect_grep '^vhdxfile$' "$SCRATCH/out"
 expect_grep "^read $sum_linux" "$SCRATCH/out"
 expect_grep '^done$' "$SCRATCH/out"
-expect_grep 'refused to delete the VHDX' "$SERVE_LOG"
+expect_grep 'refused to delete ext4.vhdx' "$SERVE_LOG"
 samba_stop
 
 note "and on the host: the file is there, TRIM came, and what the guest wrote"
