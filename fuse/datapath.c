@@ -288,6 +288,13 @@ int datapath_write(struct datapath *path, const void *data, size_t length, uint6
     return err;
 }
 
+bool datapath_is_device(const struct datapath *path, size_t length, uint64_t offset)
+{
+    const struct piece p = next_piece(path->map, offset, offset + length);
+
+    return p.kind == EXTENT_DEVICE && p.length == length;
+}
+
 bool datapath_begin(struct datapath *path, struct direct *direct, bool write, const void *data,
                     size_t length, uint64_t offset)
 {
@@ -298,7 +305,11 @@ bool datapath_begin(struct datapath *path, struct direct *direct, bool write, co
         return false;
     if (write && (path->read_only || needs_guard(path, offset, offset + length)))
         return false;
+    if (write && path->fence && !fence_try_enter(path->fence, data, length, offset))
+        return false;
     fd = disk_begin(path->disk, write, data, length, p.backing);
+    if (fd < 0 && write && path->fence)
+        fence_leave(path->fence);
     *direct = (struct direct){.write = write, .fd = fd, .length = length, .offset = p.backing};
     return fd >= 0;
 }
@@ -306,6 +317,8 @@ bool datapath_begin(struct datapath *path, struct direct *direct, bool write, co
 void datapath_end(struct datapath *path, const struct direct *direct, int err)
 {
     disk_end(path->disk, direct->write);
+    if (direct->write && path->fence)
+        fence_leave(path->fence);
     if (err)
         log_failed(direct->write ? "write" : "read", direct->length, direct->offset, EXTENT_DEVICE,
                    err);

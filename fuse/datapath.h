@@ -51,11 +51,14 @@ struct direct {
     uint64_t offset; /* behind fd */
 };
 
+/* Whether a request touches nothing but the device. */
+bool datapath_is_device(const struct datapath *path, size_t length, uint64_t offset);
+
 /*
  * Fills DIRECT and returns true when the request touches nothing but the device, the firewall has
- * no interest in it, and the disk takes it as it is (disk_begin()). The caller then does the read
- * or write, and calls datapath_end() from the same thread with what came of it, 0 or -errno. Never
- * waits.
+ * no interest in it, the fence is open, and the disk takes it as it is (disk_begin()). The caller
+ * then does the read or write, and calls datapath_end() from the same thread with what came of it,
+ * 0 or -errno. Never waits.
  */
 bool datapath_begin(struct datapath *path, struct direct *direct, bool write, const void *data,
                     size_t length, uint64_t offset);

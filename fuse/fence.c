@@ -268,6 +268,16 @@ int fence_enter(struct fence *fence, const void *data, uint64_t length, uint64_t
     return -EIO;
 }
 
+bool fence_try_enter(struct fence *fence, const void *data, uint64_t length, uint64_t offset)
+{
+    if (trips(fence, data, length, offset) || pthread_rwlock_tryrdlock(&fence->lock) != 0)
+        return false;
+    if (!fence->closed && !fence->torn)
+        return true;
+    pthread_rwlock_unlock(&fence->lock);
+    return false;
+}
+
 void fence_leave(struct fence *fence)
 {
     pthread_rwlock_unlock(&fence->lock);

@@ -69,6 +69,9 @@ int fence_write(struct fence *fence, const void *data, uint64_t length, uint64_t
  * -EIO when it must not be done. fence_leave() only after 0.
  */
 int fence_enter(struct fence *fence, const void *data, uint64_t length, uint64_t offset);
+/* The same, but it never waits, and false when that would be needed, or the write must not be done.
+ */
+bool fence_try_enter(struct fence *fence, const void *data, uint64_t length, uint64_t offset);
 void fence_leave(struct fence *fence);
 
 #endif

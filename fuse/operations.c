@@ -40,12 +40,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         e->ready(e->ready_arg);
 }
 
-/* Whether it shows the partition: the VHDX, or the disk. */
-static bool is_view(const struct exported *e, fuse_ino_t ino)
-{
-    return is_vhdx(e, ino) || is_disk(ino);
-}
-
 static void fill_attributes(const struct exported *e, fuse_ino_t ino, struct stat *st)
 {
     const struct options *o = e->session->options;
@@ -231,6 +225,18 @@ int export_open(struct exported *e, fuse_ino_t ino, int flags)
     return err == -EBUSY ? -EBUSY : -EIO;
 }
 
+int export_write(struct exported *e, fuse_ino_t ino, int flags, const void *data, size_t size,
+                 uint64_t offset, size_t *done)
+{
+    int err = session_write(e->session, view_of(ino), data, size, offset, done);
+
+    if (!err && flags & O_DSYNC) /* a part of O_SYNC */
+        err = session_flush(e->session);
+    if (err)
+        *done = 0;
+    return err;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct exported *e = export_of(req);
@@ -297,7 +303,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     if (is_side(ino))
         err = side_op_write(req, data, size, offset, fi, &done);
     else
-        err = session_write(session_of(req), view_of(ino), data, size, (uint64_t)offset, &done);
+        err = export_write(export_of(req), ino, fi->flags, data, size, (uint64_t)offset, &done);
     if (err)
         reply_error(req, err);
     else

@@ -25,9 +25,18 @@ struct exported {
 
 extern const struct fuse_lowlevel_ops export_operations;
 
-/* Opens the view INO with open(2)'s FLAGS: 0, or what the client is to be told; the log has the
- * rest. */
+/*
+ * Opens the view INO with open(2)'s FLAGS: 0, or what the client is to be told; the log has the
+ * rest.
+ */
 int export_open(struct exported *export, fuse_ino_t ino, int flags);
+
+/*
+ * As session_write(). With O_SYNC or O_DSYNC in FLAGS it returns 0 only when all is on stable
+ * storage: the kernel asks for no flush after such a write.
+ */
+int export_write(struct exported *export, fuse_ino_t ino, int flags, const void *data, size_t size,
+                 uint64_t offset, size_t *done);
 
 /* For the other files of callbacks (side_operations.c, xattr_operations.c). */
 #define ATTRIBUTE_LIFE 1.0 /* seconds */
@@ -53,6 +62,12 @@ static inline bool is_disk(fuse_ino_t ino)
 static inline enum view_id view_of(fuse_ino_t ino)
 {
     return is_disk(ino) ? VIEW_DISK : VIEW_VHDX;
+}
+
+/* Whether it shows the partition: the VHDX, or the disk. */
+static inline bool is_view(const struct exported *e, fuse_ino_t ino)
+{
+    return is_vhdx(e, ino) || is_disk(ino);
 }
 
 static inline bool is_side(fuse_ino_t ino)

@@ -9,9 +9,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static uint64_t vhdx_inode(const struct exported *e)
+/* Reads, writes and opens of anything but the partition are libfuse's. */
+static bool is_ours(const struct server *s, const struct wire_request *r)
 {
-    return e->is_file ? FUSE_ROOT_ID : VHDX_INODE;
+    switch (r->kind) {
+    case WIRE_READ:
+    case WIRE_WRITE:
+    case WIRE_OPEN:
+        return !s->all_libfuse && is_view(s->export, r->inode);
+    case WIRE_IGNORE:
+        return !s->all_libfuse;
+    case WIRE_SHORT:
+    case WIRE_OTHER:
+        break;
+    }
+    return true;
 }
 
 int serve_receive(const struct server *s, struct slot *slot)
@@ -24,12 +36,11 @@ int serve_receive(const struct server *s, struct slot *slot)
     if (n < 0) /* the kernel says the one or the other, by how the mount ended */
         return errno == ECONNABORTED ? -ENODEV : -errno;
     slot->length = (size_t)n;
-    if (!wire_parse(slot_message(slot), slot->length, vhdx_inode(s->export), SLOT_PAYLOAD,
-                    &slot->request)) {
+    if (!wire_parse(slot_message(slot), slot->length, SLOT_PAYLOAD, &slot->request)) {
         log_error("the kernel sent a broken message of %zu bytes", slot->length);
         return -EPROTO;
     }
-    if (s->all_libfuse && slot->request.kind != WIRE_SHORT)
+    if (!is_ours(s, &slot->request))
         slot->request.kind = WIRE_OTHER;
     return 0;
 }
@@ -77,13 +88,14 @@ static void serve_open(const struct server *s, const struct slot *slot)
 {
     uint8_t payload[WIRE_PAYLOAD_MAX];
     int flags = (int)slot->request.flags;
-    int err = export_open(s->export, vhdx_inode(s->export), flags);
+    int err = export_open(s->export, slot->request.inode, flags);
 
     if (err)
         send_small(s, slot, err, NULL, 0);
     else if (!send_small(s, slot, 0, payload, wire_put_opened(payload)))
         /* No release will come. */
-        session_release(s->export->session, VIEW_VHDX, (flags & O_ACCMODE) != O_RDONLY);
+        session_release(s->export->session, view_of(slot->request.inode),
+                        (flags & O_ACCMODE) != O_RDONLY);
 }
 
 void serve_request(const struct server *s, struct slot *slot)
@@ -95,12 +107,13 @@ void serve_request(const struct server *s, struct slot *slot)
 
     switch (r->kind) {
     case WIRE_READ:
-        err = session_read(s->export->session, VIEW_VHDX, slot->payload, r->size, r->offset, &done);
+        err = session_read(s->export->session, view_of(r->inode), slot->payload, r->size, r->offset,
+                           &done);
         serve_answer(s, slot, err, done);
         break;
     case WIRE_WRITE:
-        err =
-            session_write(s->export->session, VIEW_VHDX, slot->payload, r->size, r->offset, &done);
+        err = export_write(s->export, r->inode, (int)r->flags, slot->payload, r->size, r->offset,
+                           &done);
         serve_answer(s, slot, err, done);
         break;
     case WIRE_OPEN:

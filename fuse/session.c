@@ -220,18 +220,24 @@ int session_write(struct session *s, enum view_id view, const void *data, size_t
     return err;
 }
 
-bool session_begin(struct session *s, struct direct *direct, bool write, const void *data,
-                   size_t length, uint64_t offset)
+bool session_is_device(const struct session *s, enum view_id view, size_t length, uint64_t offset)
 {
-    if (!length || !range_inside(offset, length, session_size(s, VIEW_VHDX)))
-        return false;
-    enter(s);
-    return datapath_begin(&s->views[VIEW_VHDX].path, direct, write, data, length, offset);
+    return length && range_inside(offset, length, session_size(s, view)) &&
+           datapath_is_device(&s->views[view].path, length, offset);
 }
 
-void session_end(struct session *s, const struct direct *direct, int err)
+bool session_begin(struct session *s, enum view_id view, struct direct *direct, bool write,
+                   const void *data, size_t length, uint64_t offset)
 {
-    datapath_end(&s->views[VIEW_VHDX].path, direct, err);
+    if (!length || !range_inside(offset, length, session_size(s, view)))
+        return false;
+    enter(s);
+    return datapath_begin(&s->views[view].path, direct, write, data, length, offset);
+}
+
+void session_end(struct session *s, enum view_id view, const struct direct *direct, int err)
+{
+    datapath_end(&s->views[view].path, direct, err);
     if (direct->write)
         wrote(s, err);
     else

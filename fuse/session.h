@@ -88,7 +88,7 @@ int session_read(struct session *session, enum view_id view, void *data, size_t 
 int session_write(struct session *session, enum view_id view, const void *data, size_t length,
                   uint64_t offset, size_t *done);
 /*
- * The same of the VHDX for a caller who waits for the device in his own way (see datapath_begin()).
+ * The same for a caller who waits for the device in his own way (see datapath_begin()).
  * False: not possible for this request, or not now; session_read() or session_write() will do it.
  *
  * A write counts for session_flush() when it was ended, which must be before it is acknowledged:
@@ -96,9 +96,12 @@ int session_write(struct session *session, enum view_id view, const void *data, 
  * Every one that was begun must have ended before its client's session_release(); FUSE sees
  * to that by sending RELEASE after the last reply. (The claim itself waits for writes; backing.h.)
  */
-bool session_begin(struct session *session, struct direct *direct, bool write, const void *data,
-                   size_t length, uint64_t offset);
-void session_end(struct session *session, const struct direct *direct, int err);
+bool session_begin(struct session *session, enum view_id view, struct direct *direct, bool write,
+                   const void *data, size_t length, uint64_t offset);
+void session_end(struct session *session, enum view_id view, const struct direct *direct, int err);
+/* Whether a request is of the device alone, so that all there is to wait for is the device. */
+bool session_is_device(const struct session *session, enum view_id view, size_t length,
+                       uint64_t offset);
 /* Exact zeros; the whole range must lie in the file (-ENOSPC). See datapath_zero(). */
 int session_zero(struct session *session, enum view_id view, uint64_t offset, uint64_t length,
                  bool discard);

@@ -145,6 +145,8 @@ int side_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
 {
     int err = side_write(export_of(req)->side, (int)fi->fh, data, size, (uint64_t)offset);
 
+    if (!err && fi->flags & O_DSYNC)
+        err = side_op_fsync(fi);
     *done = err ? 0 : size;
     return err;
 }

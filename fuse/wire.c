@@ -43,6 +43,7 @@ static enum wire_kind parse_write(const void *message, size_t length, uint32_t m
         return WIRE_OTHER;
     r->offset = in.offset;
     r->size = in.size;
+    r->flags = in.flags;
     return WIRE_WRITE;
 }
 
@@ -56,26 +57,22 @@ static enum wire_kind parse_open(const void *message, size_t length, struct wire
     return WIRE_OPEN;
 }
 
-bool wire_parse(const void *message, size_t length, uint64_t inode, uint32_t max,
-                struct wire_request *r)
+bool wire_parse(const void *message, size_t length, uint32_t max, struct wire_request *r)
 {
     struct fuse_in_header head;
 
     if (!TAKE(&head, message, length, 0) || head.len != length)
         return false;
-    *r = (struct wire_request){.kind = WIRE_OTHER, .unique = head.unique};
+    *r = (struct wire_request){.kind = WIRE_OTHER, .unique = head.unique, .inode = head.nodeid};
     switch (head.opcode) {
     case FUSE_READ:
-        if (head.nodeid == inode)
-            r->kind = parse_read(message, length, max, r);
+        r->kind = parse_read(message, length, max, r);
         break;
     case FUSE_WRITE:
-        if (head.nodeid == inode)
-            r->kind = parse_write(message, length, max, r);
+        r->kind = parse_write(message, length, max, r);
         break;
     case FUSE_OPEN:
-        if (head.nodeid == inode)
-            r->kind = parse_open(message, length, r);
+        r->kind = parse_open(message, length, r);
         break;
     case FUSE_INTERRUPT: /* no request here can be cut short */
         r->kind = WIRE_IGNORE;

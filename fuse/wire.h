@@ -30,18 +30,17 @@ enum wire_kind {
 struct wire_request {
     enum wire_kind kind;
     uint64_t unique; /* what the reply must name */
+    uint64_t inode;
     uint64_t offset; /* READ, WRITE: in the file; not checked here */
     uint32_t size;   /* READ, WRITE: bytes, at most what was allowed to wire_parse() */
-    uint32_t flags;  /* OPEN: as for open(2) */
+    uint32_t flags;  /* OPEN, WRITE: as for open(2); those of the file, and those of the write */
 };
 
 /*
- * Takes a message of LENGTH bytes apart. READ, WRITE and OPEN are only what concerns INODE; a READ
- * or WRITE of more than MAX bytes, or one that is not whole, is left to libfuse (WIRE_OTHER). False
- * when it is no message at all.
+ * Takes a message of LENGTH bytes apart. A READ or WRITE of more than MAX bytes, or one that is not
+ * whole, is left to libfuse (WIRE_OTHER). False when it is no message at all.
  */
-bool wire_parse(const void *message, size_t length, uint64_t inode, uint32_t max,
-                struct wire_request *request);
+bool wire_parse(const void *message, size_t length, uint32_t max, struct wire_request *request);
 
 /* The head of a reply with LENGTH bytes of payload, or of an error (negative; LENGTH is 0). */
 void wire_put_reply(uint8_t head[WIRE_BEFORE_REPLY], uint64_t unique, int err, size_t length);

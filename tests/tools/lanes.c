@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #define SPARE_METADATA (VHDX_METADATA_AT + MIB / 2) /* the items end long before */
 #define BLOCK          MIB
@@ -164,7 +165,16 @@ static int zero_block(struct lanes *lanes, const struct op *op)
     return pwrite_full(lanes->fd, entry, sizeof(entry), VHDX_BAT_AT + 8 * block);
 }
 
-static int issue(struct lane *lane, const struct op *op, uint8_t *buffer)
+/* Writes and asks for it to be on stable storage when it is acknowledged. */
+static int write_durably(int fd, const void *data, size_t length, uint64_t offset)
+{
+    struct iovec range = {(void *)(uintptr_t)data, length};
+    ssize_t n = pwritev2(fd, &range, 1, (off_t)offset, RWF_DSYNC);
+
+    return n == (ssize_t)length ? 0 : n < 0 ? -errno : -EIO;
+}
+
+static int issue(struct lane *lane, const struct op *op, uint8_t *buffer, bool durably)
 {
     struct lanes *lanes = lane->all;
     bool aligned = (op->offset | op->length) % 4096 == 0;
@@ -179,14 +189,24 @@ static int issue(struct lane *lane, const struct op *op, uint8_t *buffer)
                    : 0;
     }
     op_fill(lane->oracle.seed, op, 0, buffer, op->length);
+    if (durably)
+        return write_durably(lanes->fd, buffer, op->length, op->offset);
     return pwrite_full(aligned && below(lane, 2) ? lanes->direct_fd : lanes->fd, buffer, op->length,
                        op->offset);
 }
 
-static int flush(struct lane *lane)
+/* All operations before the next one are on stable storage. */
+static int flushed(struct lane *lane)
 {
     struct record record = {.kind = RECORD_FLUSHED, .lane = lane->id, .op.number = lane->next};
 
+    oracle_flush(&lane->oracle, lane->next);
+    lane->all->flushes++;
+    return lanes_record(lane->all, &record);
+}
+
+static int flush(struct lane *lane)
+{
     if (below(lane, 2) ? fsync(lane->all->fd) : fdatasync(lane->all->fd)) {
         int rc = -errno;
 
@@ -194,14 +214,13 @@ static int flush(struct lane *lane)
             fprintf(stderr, "lane %u: flush: %s\n", lane->id, strerror(-rc));
         return rc;
     }
-    oracle_flush(&lane->oracle, lane->next);
-    lane->all->flushes++;
-    return lanes_record(lane->all, &record);
+    return flushed(lane);
 }
 
 static int step(struct lane *lane, uint8_t *buffer)
 {
     struct record record = {.kind = RECORD_BEGIN, .lane = lane->id};
+    bool durably;
     int rc;
 
     if (lane->all->pause)
@@ -214,11 +233,12 @@ static int step(struct lane *lane, uint8_t *buffer)
         next_meta(lane, &record.op);
     else
         next_payload(lane, &record.op);
+    durably = record.op.kind != OP_ZERO && record.op.kind != OP_BAT_ZERO && below(lane, 16) == 0;
     rc = oracle_begin(&lane->oracle, &record.op);
     if (!rc)
         rc = lanes_record(lane->all, &record);
     if (!rc)
-        rc = issue(lane, &record.op, buffer);
+        rc = issue(lane, &record.op, buffer, durably);
     if (rc) {
         if (lane->all->dying)
             return rc;
@@ -229,7 +249,7 @@ static int step(struct lane *lane, uint8_t *buffer)
     }
     lane->next++;
     lane->all->operations++;
-    return 0;
+    return durably ? flushed(lane) : 0;
 }
 
 static void *lane_main(void *data)

@@ -53,11 +53,11 @@ static bool by_hand(bool write, void *data, size_t length, uint64_t offset)
     struct direct direct;
     ssize_t n;
 
-    if (!session_begin(&session, &direct, write, data, length, offset))
+    if (!session_begin(&session, VIEW_VHDX, &direct, write, data, length, offset))
         return false;
     n = write ? pwrite(direct.fd, data, length, (off_t)direct.offset)
               : pread(direct.fd, data, length, (off_t)direct.offset);
-    session_end(&session, &direct, n < 0 ? -errno : 0);
+    session_end(&session, VIEW_VHDX, &direct, n < 0 ? -errno : 0);
     atomic_fetch_add(&by_hands, 1);
     return n == (ssize_t)length;
 }

@@ -39,7 +39,7 @@ static enum wire_kind kind_of(size_t length)
 {
     struct wire_request r;
 
-    assert_true(wire_parse(message, length, INODE, MAX, &r));
+    assert_true(wire_parse(message, length, MAX, &r));
     assert_int_equal(r.unique, 4711);
     return r.kind;
 }
@@ -51,28 +51,29 @@ static void test_read(void **state)
     struct wire_request r;
 
     (void)state;
-    assert_true(wire_parse(message, n, INODE, MAX, &r));
+    assert_true(wire_parse(message, n, MAX, &r));
     assert_int_equal(r.kind, WIRE_READ);
+    assert_int_equal(r.inode, INODE);
     assert_int_equal(r.offset, in.offset);
     assert_int_equal(r.size, in.size);
     in.size = MAX + 1; /* would not fit */
     assert_int_equal(kind_of(make_message(FUSE_READ, INODE, &in, sizeof(in), 0)), WIRE_OTHER);
     in.size = 1;
-    assert_int_equal(kind_of(make_message(FUSE_READ, 77, &in, sizeof(in), 0)), WIRE_OTHER);
     assert_int_equal(kind_of(make_message(FUSE_READ, INODE, &in, sizeof(in) - 1, 0)), WIRE_OTHER);
 }
 
 static void test_write(void **state)
 {
-    struct fuse_write_in in = {.offset = 12345, .size = 4096};
+    struct fuse_write_in in = {.offset = 12345, .size = 4096, .flags = O_RDWR | O_DSYNC};
     struct wire_request r;
     size_t n = make_message(FUSE_WRITE, INODE, &in, sizeof(in), 4096);
 
     (void)state;
     assert_int_equal(n, WIRE_BEFORE_WRITE + 4096);
-    assert_true(wire_parse(message, n, INODE, MAX, &r));
+    assert_true(wire_parse(message, n, MAX, &r));
     assert_int_equal(r.kind, WIRE_WRITE);
     assert_int_equal(r.offset, 12345);
+    assert_int_equal(r.flags, O_RDWR | O_DSYNC);
     assert_int_equal(r.size, 4096);
     /* A payload that is not all there must not be taken from what the slot held before. */
     assert_int_equal(kind_of(make_message(FUSE_WRITE, INODE, &in, sizeof(in), 4095)), WIRE_OTHER);
@@ -91,17 +92,18 @@ static void test_others(void **state)
     size_t n = make_message(FUSE_OPEN, INODE, &in, sizeof(in), 0);
 
     (void)state;
-    assert_true(wire_parse(message, n, INODE, MAX, &r));
+    assert_true(wire_parse(message, n, MAX, &r));
     assert_int_equal(r.kind, WIRE_OPEN);
     assert_int_equal(r.flags, O_RDWR);
-    assert_int_equal(kind_of(make_message(FUSE_OPEN, 1, &in, sizeof(in), 0)), WIRE_OTHER);
+    assert_int_equal(r.inode, INODE);
+    assert_int_equal(kind_of(make_message(FUSE_OPEN, 1, &in, 1, 0)), WIRE_OTHER);
     assert_int_equal(kind_of(make_message(FUSE_FSYNC, INODE, NULL, 0, 0)), WIRE_OTHER);
     assert_int_equal(kind_of(make_message(FUSE_GETATTR, INODE, NULL, 0, 0)), WIRE_SHORT);
     assert_int_equal(kind_of(make_message(FUSE_INTERRUPT, 0, NULL, 0, 0)), WIRE_IGNORE);
     assert_int_equal(kind_of(make_message(9999, 0, NULL, 0, 0)), WIRE_OTHER);
-    assert_false(wire_parse(message, n + 1, INODE, MAX, &r));
+    assert_false(wire_parse(message, n + 1, MAX, &r));
     for (size_t i = 0; i < sizeof(struct fuse_in_header); i++)
-        assert_false(wire_parse(message, i, INODE, MAX, &r));
+        assert_false(wire_parse(message, i, MAX, &r));
 }
 
 static void test_replies(void **state)
