@@ -77,6 +77,13 @@ static void register_memory(struct ring *r)
     r->fixed = io_uring_register_buffers(&r->uring, &memory, 1) == 0;
 }
 
+void ring_rest(struct ring *r)
+{
+    if (r->fixed)
+        io_uring_unregister_buffers(&r->uring);
+    r->used = r->fixed = false;
+}
+
 void ring_queue(struct ring *r, struct slot *slot)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring); /* there is one for each slot */
@@ -151,6 +158,11 @@ void ring_queue(struct ring *ring, struct slot *slot)
 {
     (void)ring;
     (void)slot;
+}
+
+void ring_rest(struct ring *ring)
+{
+    (void)ring;
 }
 
 int ring_submit(struct ring *ring)

@@ -27,6 +27,8 @@ int ring_submit(struct ring *ring);
  * May return for other reasons as well.
  */
 int ring_wait(struct ring *ring, int fd);
+/* With nothing queued or under way: lets go of the slots' memory, until it is needed again. */
+void ring_rest(struct ring *ring);
 /* One that is completed: *RESULT is bytes or -errno. NULL when there is none. */
 struct slot *ring_completed(struct ring *ring, int *result);
 

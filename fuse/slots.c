@@ -38,6 +38,14 @@ void slots_free(struct slots *s)
     free(s->all);
 }
 
+void slots_rest(struct slots *s)
+{
+    LOCK_SCOPE(&s->lock);
+
+    for (struct slot *slot = s->free; slot; slot = slot->next)
+        madvise(slot->payload - BACKING_MEMORY_ALIGN, STRIDE, MADV_DONTNEED);
+}
+
 struct slot *slots_take(struct slots *s, bool wait)
 {
     struct slot *slot;

@@ -43,6 +43,9 @@ void slots_free(struct slots *slots);
 struct slot *slots_take(struct slots *slots, bool wait);
 void slots_put(struct slots *slots, struct slot *slot);
 
+/* Gives the memory of those that are free back to the system; it comes again when it is used. */
+void slots_rest(struct slots *slots);
+
 static inline uint8_t *slot_message(const struct slot *slot)
 {
     return slot->payload - WIRE_BEFORE_WRITE;

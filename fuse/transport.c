@@ -11,11 +11,14 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SLOTS 32
 /* So many requests are received before the device is told of them; a large one ends it. */
 #define BATCH       16
 #define BATCH_LARGE (64 * KIB)
+/* When there was no load for so long, the memory that it took is given back. */
+#define REST_MS 5000
 
 struct transport {
     struct server server;
@@ -25,6 +28,8 @@ struct transport {
     struct pace pace;
     unsigned flying; /* requests in the ring */
     bool full;       /* no slot was free when one was wanted */
+    bool loaded;     /* there were many or large requests, which took memory, */
+    uint64_t load;   /* and this is when the last one came, nanoseconds */
 };
 
 int transport_make(struct transport **transport)
@@ -79,12 +84,19 @@ static void serve_here(struct transport *t, struct slot *slot)
     slots_put(&t->slots, slot);
 }
 
+/* A write that is acknowledged only when it is on stable storage (export_write()). */
+static bool wants_flush(const struct wire_request *r)
+{
+    return r->kind == WIRE_WRITE && r->flags & O_DSYNC;
+}
+
 static bool give_to_device(struct transport *t, struct slot *slot)
 {
     const struct wire_request *r = &slot->request;
 
-    if (!t->ring || !session_begin(t->server.export->session, &slot->direct, r->kind == WIRE_WRITE,
-                                   slot->payload, r->size, r->offset))
+    if (!t->ring || wants_flush(r) ||
+        !session_begin(t->server.export->session, view_of(r->inode), &slot->direct,
+                       r->kind == WIRE_WRITE, slot->payload, r->size, r->offset))
         return false;
     slot->begun = t->flying ? 0 : now(); /* only the first one's time is the device's own */
     t->flying++;
@@ -99,9 +111,9 @@ static bool is_quick(const struct transport *t, const struct wire_request *r, bo
     switch (r->kind) {
     case WIRE_READ:
         return alone && pace_is_quick(&t->pace);
-    case WIRE_WRITE: /* to the metadata, it may ask for zeros over a whole block */
-        return alone && pace_is_quick(&t->pace) &&
-               r->offset >= t->server.export->session->layout.payload_offset;
+    case WIRE_WRITE: /* elsewhere, it may ask for zeros over a whole block, or be judged */
+        return alone && pace_is_quick(&t->pace) && !wants_flush(r) &&
+               session_is_device(t->server.export->session, view_of(r->inode), r->size, r->offset);
     case WIRE_SHORT:
     case WIRE_IGNORE:
         return true;
@@ -136,7 +148,7 @@ static void complete(struct transport *t, struct slot *slot, int result)
     t->flying--;
     if (slot->begun)
         pace_add(&t->pace, now() - slot->begun, d->length);
-    session_end(t->server.export->session, d, err);
+    session_end(t->server.export->session, view_of(slot->request.inode), d, err);
     if (!good && !err) {
         workers_give(&t->workers, slot);
         return;
@@ -183,6 +195,14 @@ static int gather(struct transport *t, struct slot *batch[BATCH], int most)
     return n;
 }
 
+static void rest(struct transport *t)
+{
+    if (t->ring)
+        ring_rest(t->ring);
+    slots_rest(&t->slots);
+    t->loaded = false;
+}
+
 /* For requests, and for what is under way. */
 static int wait_for_more(struct transport *t)
 {
@@ -190,7 +210,11 @@ static int wait_for_more(struct transport *t)
 
     if (t->flying)
         return ring_wait(t->ring, t->full ? -1 : t->server.fd);
-    return poll(&fd, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+    if (poll(&fd, 1, t->loaded ? REST_MS : -1) < 0 && errno != EINTR)
+        return -errno;
+    if (t->loaded && now() - t->load >= REST_MS * UINT64_C(1000000))
+        rest(t);
+    return 0;
 }
 
 /* Returns -errno: -ENODEV at an unmount. */
@@ -208,6 +232,10 @@ static int serve_some(struct transport *t, bool *waited)
     else {
         bool alone = n == 1 && !t->flying;
 
+        if (!alone || batch[0]->length > BATCH_LARGE || batch[0]->request.size > BATCH_LARGE) {
+            t->loaded = true;
+            t->load = now();
+        }
         for (int i = 0; i < n; i++)
             handle(t, batch[i], alone);
         if (t->flying)
@@ -215,6 +243,23 @@ static int serve_some(struct transport *t, bool *waited)
     }
     complete_all(t);
     return err;
+}
+
+/*
+ * Memory the device may still write to cannot be freed, and requests that cannot be waited for
+ * cannot be answered: then only the kernel can end them, by ending the process.
+ */
+static void finish_flying(struct transport *t)
+{
+    while (t->flying) {
+        int err = ring_wait(t->ring, -1);
+
+        if (err) {
+            log_error("io_uring failed with %u requests under way: %s", t->flying, strerror(-err));
+            _exit(EXIT_IO_ERROR);
+        }
+        complete_all(t);
+    }
 }
 
 int transport_run(struct transport *t, const struct server *server)
@@ -228,8 +273,7 @@ int transport_run(struct transport *t, const struct server *server)
     err = workers_start(&t->workers, work, t);
     while (!err && !fuse_session_exited(server->fuse))
         err = serve_some(t, &waited);
-    while (t->flying && ring_wait(t->ring, -1) == 0)
-        complete_all(t);
+    finish_flying(t);
     workers_end(&t->workers);
     return err == -ENODEV ? 0 : err;
 }

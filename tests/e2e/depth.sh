@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Many requests at once: direct writes do not wait for each other; blocks of any size at great depth, checked, with trims,
-# flushes and metadata in between; the same without io_uring, which the daemon then does without.
+# flushes and metadata in between; the same through the disk around the file, and without io_uring, which the daemon then
+# does without.
 # test: timeout=300 tsan=yes
 . "$(dirname "$0")/lib.sh"
 need fio python3
@@ -36,17 +37,22 @@ for thread in threads:
 sys.exit(0 if most == len(fds) else f"at most {most} of {len(fds)} writes at once")
 END
 mountpoint -q /sys/fs/fuse/connections || mount_at fusectl /sys/fs/fuse/connections -t fusectl
-serve "$device" "$export"
+serve -o disk "$device" "$export"
 if printf '6.2\n%s\n' "$(uname -r)" | sort --check --version-sort 2>/dev/null; then
-    python3 "$SCRATCH/writers" "$VHDX" $((P + reserved * MiB)) "$SERVE_PID" \
-        "/sys/fs/fuse/connections/$(stat -c %d "$export")/waiting" || fail "direct writes wait for each other"
+    file_at=$(($(stat -c %s "$export/disk.img") - 2 * MiB - VHDX_SIZE))
+    for view in "$VHDX 0" "$export/disk.img $file_at"; do
+        python3 "$SCRATCH/writers" "${view% *}" $((${view#* } + P + reserved * MiB)) "$SERVE_PID" \
+            "/sys/fs/fuse/connections/$(stat -c %d "$export")/waiting" || fail "direct writes wait for each other: ${view% *}"
+    done
 fi
 stop_serving
 
 # --- depth ---
-cat >"$SCRATCH/jobs" <<END
+# make_jobs FILE OFFSET: OFFSET is that of the VHDX in FILE.
+make_jobs() {
+    cat <<END
 [global]
-filename=$export/ext4.vhdx
+filename=$1
 ioengine=libaio
 iodepth=48
 direct=1
@@ -64,40 +70,48 @@ thread
 [small]
 rw=randrw
 bs=4k
-offset=$((P + reserved * MiB))
+offset=$(($2 + P + reserved * MiB))
 
 [mixed]
 rw=randwrite
 bssplit=4k/50:8k/20:64k/10:256k/10:1m/10
-offset=$((P + (reserved + size) * MiB))
+offset=$(($2 + P + (reserved + size) * MiB))
 fsync=29
 
 [sectors]
 rw=randrw
 bssplit=512/40:1536/20:4k/20:65024/20
 blockalign=512
-offset=$((P + (reserved + 2 * size) * MiB))
+offset=$(($2 + P + (reserved + 2 * size) * MiB))
 
 [large]
 rw=write
 bs=1m
 iodepth=8
-offset=$((P + (reserved + 3 * size) * MiB))
+offset=$(($2 + P + (reserved + 3 * size) * MiB))
 END
+}
 
-# Pages of the log and its neighbours, rewritten while the payload is under load.
+# write_log FILE OFFSET: pages of the log and its neighbours, rewritten while the payload is under load.
 write_log() {
     local n
     for ((n = 0; n < 60; n++)); do
-        printf '%4096s' "$n" | dd of="$VHDX" bs=4096 oflag=seek_bytes seek=$((MiB + n % 8 * 4096)) iflag=fullblock \
+        printf '%4096s' "$n" | dd of="$1" bs=4096 oflag=seek_bytes seek=$(($2 + MiB + n % 8 * 4096)) iflag=fullblock \
             conv=notrunc status=none
     done
 }
 
+# hammer [disk]
 hammer() {
-    local log_writer
-    serve "$device" "$export"
-    write_log &
+    local log_writer file at=0
+    serve "${@/#/-o}" "$device" "$export"
+    file=$VHDX
+    if (($#)); then
+        file=$export/disk.img
+        at=$(($(stat -c %s "$file") - 2 * MiB - VHDX_SIZE))
+    fi
+    make_jobs "$file" $at >"$SCRATCH/jobs"
+    write_log "$file" $at &
     log_writer=$!
     (cd "$SCRATCH" && timeout 200 fio --output="$SCRATCH/out" "$SCRATCH/jobs") || {
         tail -n 30 "$SCRATCH/out"
@@ -113,6 +127,23 @@ hammer() {
     fsck_clean "$device"
 }
 hammer
+hammer disk
+
+# --- memory ---
+# What the load took is given back when it is over, though the file is still open. Before, a part of it is pinned.
+pinned() { awk '/^VmPin/ { print $2 }' "/proc/$SERVE_PID/status"; }
+unpinned() { [[ $(pinned) == 0 ]]; }
+serve "$device" "$export"
+exec {held}<"$VHDX"
+make_jobs "$VHDX" 0 | sed '/verify/d' >"$SCRATCH/jobs"
+(cd "$SCRATCH" && timeout 200 fio --output="$SCRATCH/out" "$SCRATCH/jobs") || fail "fio reports an error: $(tail "$SCRATCH/out")"
+if ! grep -q "no io_uring" "$SERVE_LOG"; then
+    [[ $(pinned) != 0 ]] || fail "no memory is pinned: the load was none"
+    wait_until "$DEADLINE" unpinned || fail "$(pinned) KiB are still pinned"
+fi
+exec {held}<&-
+stop_serving
+fsck_clean "$device"
 
 # --- without io_uring ---
 # As in a container: the system call is refused to what runs here.
