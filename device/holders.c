@@ -211,7 +211,7 @@ bool holders_looped(const struct stat *st, char *which, size_t size)
     return false;
 }
 
-static bool same_object(const struct stat *a, const struct stat *b)
+bool same_object(const struct stat *a, const struct stat *b)
 {
     if (S_ISBLK(a->st_mode) != S_ISBLK(b->st_mode))
         return false;

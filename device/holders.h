@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+/* Whether both describe the same block device, or the same file. */
+bool same_object(const struct stat *a, const struct stat *b);
+
 /* Whether another block device (device-mapper, md, bcache) is built on DEVICE. */
 bool holders_stacked(dev_t device);
 

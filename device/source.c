@@ -29,17 +29,11 @@ static void candidates_free(struct candidates *c)
         free(c->paths[i]);
 }
 
-static bool same_object(const char *a, const char *b)
+static bool same_device(const char *a, const char *b)
 {
     struct stat one, two;
 
-    if (!strcmp(a, b))
-        return true;
-    if (stat(a, &one) < 0 || stat(b, &two) < 0)
-        return false;
-    if (S_ISBLK(one.st_mode) && S_ISBLK(two.st_mode))
-        return one.st_rdev == two.st_rdev;
-    return one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+    return !strcmp(a, b) || (stat(a, &one) == 0 && stat(b, &two) == 0 && same_object(&one, &two));
 }
 
 /* Adds PATH with its links resolved, unless it names a device that is there already. */
@@ -50,7 +44,7 @@ static int candidates_add(struct candidates *c, const char *path)
     if (!real)
         return -errno;
     for (size_t i = 0; i < c->count; i++)
-        if (same_object(c->paths[i], real))
+        if (same_device(c->paths[i], real))
             return 0;
     if (c->count < ARRAY_SIZE(c->paths))
         c->paths[c->count++] = steal_pointer(&real);
@@ -70,13 +64,12 @@ static int choose(struct candidates *c, const char *spec, char **path, struct fa
     return 0;
 }
 
-/* Whether libblkid knows NAME as a tag to search for. */
-static bool is_tag(const char *name)
+bool source_is_tag(const char *spec)
 {
-    static const char *const tags[] = {"UUID", "LABEL", "PARTUUID", "PARTLABEL"};
+    static const char *const tags[] = {"UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="};
 
     for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
-        if (!strcmp(name, tags[i]))
+        if (!strncmp(spec, tags[i], strlen(tags[i])))
             return true;
     return false;
 }
@@ -84,7 +77,7 @@ static bool is_tag(const char *name)
 #ifdef WITH_BLKID
 static bool split_tag(const char *spec, char **name, char **value)
 {
-    return blkid_parse_tag_string(spec, name, value) == 0 && is_tag(*name);
+    return source_is_tag(spec) && blkid_parse_tag_string(spec, name, value) == 0;
 }
 
 /*
@@ -117,11 +110,9 @@ static int find_tag(struct candidates *c, const char *name, const char *value)
 #else
 static bool split_tag(const char *spec, char **name, char **value)
 {
-    const char *equals = strchr(spec, '=');
-
-    *name = equals ? strndup(spec, (size_t)(equals - spec)) : NULL;
+    *name = source_is_tag(spec) ? strndup(spec, strcspn(spec, "=")) : NULL;
     *value = NULL;
-    return *name && is_tag(*name);
+    return *name;
 }
 
 static int find_tag(struct candidates *c, const char *name, const char *value)

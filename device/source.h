@@ -5,6 +5,7 @@
 
 #include "device/failure.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -16,6 +17,9 @@
  * failure names them), -ENOMEM or another -errno.
  */
 int source_resolve(const char *spec, char **path, struct failure *failure);
+
+/* Whether SPEC is one of those tags. */
+bool source_is_tag(const char *spec);
 
 /* The PARTUUID of the partition at PATH, as its table has it; "" for anything else. */
 void source_part_uuid(const char *path, char *text, size_t size);

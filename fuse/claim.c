@@ -24,14 +24,6 @@ struct opened {
     struct stat st;
 };
 
-static bool same_object(const struct stat *a, const struct stat *b)
-{
-    if ((a->st_mode & S_IFMT) != (b->st_mode & S_IFMT))
-        return false;
-    return S_ISBLK(a->st_mode) ? a->st_rdev == b->st_rdev
-                               : a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 /*
  * What a killed process had open stays so until the kernel has ended its I/O (that of an io_uring
  * after the process is gone), and there is nobody to be seen who holds it. So the first 2 seconds

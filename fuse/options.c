@@ -3,6 +3,7 @@
 
 #include "common/cleanup.h"
 #include "common/units.h"
+#include "device/source.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -336,16 +337,6 @@ static int parse_option(struct options *o, int letter, char **argv, struct failu
     }
 }
 
-static bool is_tag(const char *spec)
-{
-    static const char *const tags[] = {"UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="};
-
-    for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
-        if (!strncmp(spec, tags[i], strlen(tags[i])))
-            return true;
-    return false;
-}
-
 static int parse_operands(struct options *o, int count, char **operands, struct failure *failure)
 {
     bool mounts = o->action == ACTION_SERVE;
@@ -361,8 +352,8 @@ static int parse_operands(struct options *o, int count, char **operands, struct 
                       : count < 2 ? "a MOUNTPOINT is needed"
                                   : "too many arguments");
     /* A tag stays as it is; a path must be found again when the daemon lives elsewhere. */
-    err = is_tag(operands[0]) ? set_text(&o->source, operands[0])
-                              : set_absolute(&o->source, "SOURCE", operands[0], failure);
+    err = source_is_tag(operands[0]) ? set_text(&o->source, operands[0])
+                                     : set_absolute(&o->source, "SOURCE", operands[0], failure);
     return err || !mounts ? err : set_text(&o->mountpoint, operands[1]);
 }
 

@@ -34,23 +34,7 @@ fresh_ntfs frag.img 200M -c 4096
 mount_ntfs frag.img
 mkdir mnt/wsl mnt/fill
 cp --sparse=never plain.vhdx mnt/whole.vhdx
-python3 - plain.vhdx mnt/wsl/ext4.vhdx mnt/fill <<'END'
-# The volume is filled with small files, and each second one goes: what is left is holes.
-import os, sys
-names, noise = [], os.urandom(1 << 18)
-try:
-    while True:
-        names.append(f"{sys.argv[3]}/{len(names)}")
-        with open(names[-1], "wb", 0) as f:
-            f.write(noise[:32768 + 4096 * (len(names) * 7 % 16)])
-except OSError:
-    pass
-for name in names[::2]:
-    os.unlink(name)
-with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb", 0) as target:
-    while data := source.read(1 << 20):
-        target.write(data)
-END
+python3 "$SRC/tests/fragment.py" plain.vhdx mnt/wsl/ext4.vhdx mnt/fill 32768 4096 16
 unmount mnt
 sha256sum frag.img >before
 "$VHDXGEN" map frag.img:/wsl/ext4.vhdx >frag.table 2>err

@@ -47,22 +47,7 @@ mkntfs -F -Q -q -c 4096 ntfs.img >/dev/null 2>&1
 mount_ntfs ntfs.img
 mkdir mnt/wsl mnt/fill
 cp --sparse=never root.vhdx mnt/wsl/root.vhdx
-python3 - data.vhdx mnt/wsl/ext4.vhdx mnt/fill <<'END'
-import os, sys
-names, noise = [], os.urandom(1 << 20)
-try:
-    while True:
-        names.append(f"{sys.argv[3]}/{len(names)}")
-        with open(names[-1], "wb", 0) as f:
-            f.write(noise[:196608 + 4096 * (len(names) * 7 % 64)])
-except OSError:
-    pass
-for name in names[::2]:
-    os.unlink(name)
-with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb", 0) as target:
-    while data := source.read(1 << 20):
-        target.write(data)
-END
+python3 "$SRC/tests/fragment.py" data.vhdx mnt/wsl/ext4.vhdx mnt/fill 196608 4096 64
 unmount mnt
 truncate -s 322M disk
 sgdisk --clear --new=1:2048:+320M --typecode=1:0700 --partition-guid=1:01234567-89AB-CDEF-0123-456789ABCDEF disk >/dev/null
