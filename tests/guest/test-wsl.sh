@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A partition with Debian boots by turns natively, with its own systemd, and from the served VHDX, as WSL boots it (see
 # wsl-init). One daemon serves all the time. Each boot finds what the others left, TRIM arrives, e2fsck is content.
-# ROUNDS=N rounds, 3 when it says nothing; each is a native boot and one from the VHDX.
+# ROUNDS=N rounds, 10 when it says nothing; each is a native boot and one from the VHDX.
 #
 #   native    systemd-nspawn --boot on the mounted partition; every third round, and where the machine can't do that
 #             always, a guest that has the whole disk
@@ -13,7 +13,7 @@
 need qemu-img sgdisk fstrim
 GUEST=$SRC/tests/guest
 
-ROUNDS=${ROUNDS:-3}
+ROUNDS=${ROUNDS:-10}
 write_mib=300
 rc=0
 rootfs=$("$GUEST/rootfs") || rc=$?
@@ -49,6 +49,7 @@ cat >"$mnt/etc/systemd/system/rehearsal.service" <<'END'
 [Unit]
 Description=Count this boot and end it
 After=multi-user.target
+RequiresMountsFor=/srv/from-fstab
 SuccessAction=exit
 FailureAction=exit
 FailureActionExitStatus=1
@@ -177,6 +178,7 @@ wsl() { # vhdx|payload
     boot=$((boot + 1))
     new_payload wsl
     before=$(allocated)
+    : >"$SCRATCH/out" # what is waited for below stands there from the boot before
     case $1 in
     vhdx) disk="driver=vhdx,node-name=disk,discard=unmap,file.driver=file,file.filename=$VHDX" ;;
     payload)
