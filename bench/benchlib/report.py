@@ -9,7 +9,8 @@ HOW_TO_READ = (
 )
 OF_SUMMARY = (
     "Strongest peer: the fastest of the FUSE exporters of others (CPU time in parentheses); * one that goes through the page"
-    " cache, and after it the fastest that does not. Ceiling: 1 / (1 / null + 1), null being the ratio of FUSE without a device."
+    " cache, and after it the fastest that does not. Ceiling: 1 / (1 / null + 1), null being the ratio of FUSE without a device;"
+    " with several requests in flight the two overlap, and it may be passed."
 )
 ACROSS = 4  # workloads in a table of results.md
 COLUMNS = ("arm", "ratio", "min-max", "MB/s", "IOPS", "mean us", "p99 us", "CPU us/IO")

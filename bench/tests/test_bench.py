@@ -105,6 +105,17 @@ class Plan(unittest.TestCase):
         self.assertGreaterEqual(runtime, 0.4)
         self.assertLess(plan.estimate(full, 3, runtime), 27 * 60)
 
+    def test_the_help_says_how_long_a_full_run_takes(self):
+        text = cli.parser().format_help()
+        full = self.sessions(["ram", "disk"], False)
+        self.assertIn(f"{plan.run_count(full, cli.REPEATS)} runs of", text)
+        self.assertRegex(text, r"2[0-6] minutes\. No arm is begun after 26 minutes")
+
+    def test_the_floor_and_our_disk_are_in_a_full_run_and_a_quick_one_builds_no_floor(self):
+        names = {s.arm.name for s in self.sessions(["ram", "disk"], False)}
+        self.assertLessEqual({"null", "vhdxfs-disk", "qsd", "nbdkit", "xmount"}, names)
+        self.assertNotIn("floor", {s.arm.role for s in self.sessions(["quick"], True)})
+
     def test_named_arms_run_with_every_workload(self):
         arms, workloads = catalog.load_arms(), catalog.load_workloads()
         self.assertTrue(all(len(s.workloads) == len(workloads) for s in plan.sessions(["ram"], arms, workloads, True)))
