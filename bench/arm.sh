@@ -98,6 +98,12 @@ make_vhdx() {
     rm "$SCRATCH/made.vhdx"
 }
 
+# use_null_build: serve_device and others start a vhdxfs that asks no device and says that all is done.
+use_null_build() {
+    VHDXFS=$BUILD/null/fuse/vhdxfs NULL_BUILD=1
+    [[ -x $VHDXFS ]] || skip "there is no $VHDXFS (bench/run makes it, but not with --no-build)"
+}
+
 # serve_device [vhdxfs's options]: makes the ext4 and serves the device; VHDX is the file, P where its payload starts.
 serve_device() {
     local disk
@@ -109,12 +115,24 @@ serve_device() {
     P=$(vhdx_payload "$(stat -c %s "$VHDX")" "$disk")
 }
 
+# serve_disk [vhdxfs's options]: the same with disk.img, DISK; P is where the payload starts in that.
+serve_disk() {
+    local file
+    serve_device -o "disk,state=$STATE" "$@"
+    DISK=$SERVE_MNT/disk.img
+    # The file lies at the end of the volume, and that ends 1 MiB before the disk, whose last MiB holds the second table.
+    file=$(($(stat -c %s "$DISK") - 2 * MiB - $(stat -c %s "$VHDX")))
+    cmp -n 8 -i "$file:0" "$DISK" "$VHDX" || fail "$DISK has no VHDX at $file"
+    P=$((file + P))
+    cmp -n 4096 -i "$P:0" "$DISK" "$DEVICE" || fail "$DISK does not have the partition at $P"
+}
+
 # vhdx_payload FILESIZE DISKSIZE: the payload's offset, by trying the block sizes.
 vhdx_payload() {
     local bs
     for ((bs = MiB; bs <= 256 * MiB; bs *= 2)); do
         vhdx_geometry "$2" "$bs" "$(blockdev --getss "$DEVICE")"
-        if [[ $VHDX_SIZE == "$1" ]] && cmp -s -n 4096 -i "$P:0" "$VHDX" "$DEVICE"; then
+        if [[ $VHDX_SIZE == "$1" ]] && { [[ ${NULL_BUILD-} ]] || cmp -s -n 4096 -i "$P:0" "$VHDX" "$DEVICE"; }; then
             echo "$P"
             return
         fi
@@ -129,7 +147,22 @@ need_fs() {
     fi
 }
 
-# need_option NAME: skips when this vhdxfs does not know the mount option.
-need_option() {
-    [[ $("$VHDXFS" --help) == *"$1"* ]] || skip "this vhdxfs has no option $1"
+# need_uring: skips unless FUSE over io_uring may come of vhdxfs's option io_uring=on.
+need_uring() {
+    local library parameter=/sys/module/fuse/parameters/enable_uring
+    library=$("$VHDXFS" --version | sed -n 's/.*(libfuse \([0-9.]*\).*/\1/p')
+    [[ $library ]] || skip "this vhdxfs does not say its libfuse's version"
+    printf '%s\n' 3.18 "$library" | sort -CV ||
+        skip "FUSE over io_uring needs libfuse 3.18; this vhdxfs has $library"
+    [[ -e $parameter ]] || skip "this kernel has no FUSE over io_uring"
+    [[ $(<"$parameter") == Y ]] || skip "FUSE over io_uring is off (root does: echo Y > $parameter)"
+}
+
+# check_uring: skips when the daemon that serves does not use io_uring after all. libfuse then says so and goes on through
+# /dev/fuse, which is the arm vhdxfs. With io_uring, it has a thread named fuse-ring-N for each processor's queue.
+check_uring() {
+    local log
+    log=$(grep -Ei 'fail.*io[-_]uring' "$SERVE_LOG" | tail -n 1 || true)
+    [[ ! $log ]] || skip "io_uring was asked for and not used: ${log#vhdxfs: }"
+    grep -qs ^fuse-ring- "/proc/$SERVE_PID/task/"*/comm || skip "io_uring was asked for and not used: no thread serves it"
 }

@@ -10,6 +10,7 @@ from .errors import USAGE, BenchError
 
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RAW = "raw"
+ROLES = ("ours", "peer", "cached", "floor", "-")
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Arm:
     name: str
     runs: tuple  # of quick, ram, disk
     everything: bool  # the extra workloads too
+    role: str  # one of ROLES
     command: tuple  # the script's path and its arguments
     about: str
 
@@ -42,9 +44,10 @@ def load_arms(path=os.path.join(BENCH, "arms.list")):
             words = shlex.split(fields)
             if not words:
                 continue
-            name, runs, workloads, script = words[:4]
+            name, runs, workloads, role, script = words[:5]
             script = os.path.join(BENCH, "arms", script + ".sh")
-            arms.append(Arm(name, tuple(runs.split(",")), workloads == "all", (script, *words[4:]), about.strip()))
+            arms.append(Arm(name, tuple(runs.split(",")), workloads == "all", role, (script, *words[5:]),
+                            about.strip()))
     return arms
 
 

@@ -14,6 +14,8 @@ from .errors import INTERRUPTED, IO, UNSAFE, USAGE, BenchError
 
 SRC = os.path.dirname(catalog.BENCH)
 QUICK_BUDGET, FULL_BUDGET = 85, 25 * 60  # seconds; the rest up to 2 and 30 minutes is for making and removing
+LATEST = 1.05  # no arm is begun after this part of the budget
+REPEATS = 3
 LIMIT = "86400"  # seconds after which a run is ended
 MIB = scratch.MIB
 
@@ -21,9 +23,12 @@ EPILOG = """
 Without SOURCE it makes loop devices of its own, RAM-backed and (in a full run) disk-backed. With SOURCE, a block device,
 ALL DATA ON IT ARE LOST; it asks before, and refuses a device that is in use.
 
-bench/run compare OLD.json NEW.json [--tolerance PERCENT] prints what changed beyond the noise.
+{length}
 
-Exit codes: 0 fine, 1 usage, 2 unsafe or in use, 4 an arm failed or an I/O error, 5 compare: something is slower.
+bench/run compare OLD.json NEW.json [--tolerance PERCENT] [--allow-missing] prints what changed beyond the noise.
+
+Exit codes: 0 fine, 1 usage, 2 unsafe or in use, 4 an arm failed or an I/O error, 5 compare: something is slower, or is
+not measured any more.
 """
 
 
@@ -47,16 +52,29 @@ def at_least(kind, least):
     return convert
 
 
+def length():
+    """How long a full run takes when nothing is skipped, from the catalogue."""
+    sessions = plan.sessions(["ram", "disk"], catalog.load_arms(), catalog.load_workloads(), False)
+    runtime = plan.runtime_for(sessions, REPEATS, FULL_BUDGET)
+    pairs = sum(len(session.workloads) for session in sessions)
+    minutes = plan.estimate(sessions, REPEATS, runtime) / 60
+    return (f"A full run with every arm: {len(sessions)} arms on two devices, {pairs} times an arm and a workload, each {REPEATS}"
+            f" runs of it\nbetween {REPEATS + 1} of raw: {plan.run_count(sessions, REPEATS)} runs of {runtime} s, with what is"
+            f" around them {minutes:.0f} minutes. No arm is begun after"
+            f" {LATEST * FULL_BUDGET / 60:.0f} minutes,\nhowever slow the machine is, so that it ends within 30.")
+
+
 def parser():
-    new = Parser(prog="bench/run", description="Measures vhdxfs and its peers against the raw device.", epilog=EPILOG,
-                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    new = Parser(prog="bench/run", description="Measures vhdxfs and its peers against the raw device.",
+                 epilog=EPILOG.format(length=length()), formatter_class=argparse.RawDescriptionHelpFormatter)
     new.add_argument("source", metavar="SOURCE", nargs="?", help="a block device to overwrite")
     new.add_argument("--yes", action="store_true", help="SOURCE may be overwritten: do not ask")
     new.add_argument("--quick", action="store_true", help="under 2 minutes: few arms, RAM-backed only")
     new.add_argument("--arms", type=names, metavar="A,B", help="only these (* is a pattern); raw is always measured")
     new.add_argument("--workloads", type=names, metavar="A,B", help="only these (* is a pattern)")
     new.add_argument("--device", choices=("ram", "disk", "both"), help="which scratch devices")
-    new.add_argument("--repeats", type=at_least(int, 1), metavar="N", default=3, help="runs of each arm and workload (3)")
+    new.add_argument("--repeats", type=at_least(int, 1), metavar="N", default=REPEATS,
+                     help=f"runs of each arm and workload ({REPEATS})")
     new.add_argument("--runtime", type=at_least(float, 0.1), metavar="SECONDS", help="of each run (chosen by the time there is)")
     new.add_argument("--size", type=at_least(int, 16), metavar="MIB", help="of the region that is read and written (256)")
     new.add_argument("--scratch", metavar="DIR", default="/var/tmp", help="for the disk-backed device (/var/tmp)")
@@ -74,8 +92,10 @@ def compare_main(words):
     new.add_argument("new", metavar="NEW.json")
     new.add_argument("--tolerance", type=at_least(float, 0), metavar="PERCENT", default=5,
                      help="changes below this count as noise, however small the spread (5)")
+    new.add_argument("--allow-missing", action="store_true",
+                     help="an arm or workload of OLD that NEW skipped or was not asked for is no regression (one that FAILED is)")
     options = new.parse_args(words)
-    return compare.compare(options.old, options.new, options.tolerance / 100)
+    return compare.compare(options.old, options.new, options.tolerance / 100, options.allow_missing)
 
 
 def show_catalog():
@@ -109,6 +129,9 @@ def prepare(options):
     if not options.no_build:
         print(f"Building in {options.build}", file=sys.stderr)
         shell('build_vhdxfs "$0" "$1"', options.build)
+        if any(session.arm and session.arm.role == "floor" for session in make_plan(options)):
+            # In a directory of its own: that program must never be taken for the real one.
+            shell('build_vhdxfs "$0" "$1/null" CPPFLAGS=-DNULL_BACKING', options.build)
     if not os.access(vhdxfs, os.X_OK):
         raise BenchError(IO, f"there is no {vhdxfs}")
     try:  # now, not after half an hour
@@ -140,7 +163,7 @@ def start(options):
     code = child.wait()
     give_back(options.output)
     if code == 0:
-        print(f"The reports are in {options.output}: report.html, report.md, results.json")
+        print(f"The reports are in {options.output}: report.html, report.md, results.md, results.json")
     return code if code >= 0 else INTERRUPTED
 
 
@@ -210,7 +233,7 @@ def run(options, maker):
     progress = plan.Progress(plan.run_count(sessions, options.repeats), seconds)
     progress.line(f"{len(sessions)} arms, {progress.total} runs of {runtime} s: about {plan.clock(seconds)}")
     before = machine.load()
-    measured.start(sessions, runtime, progress, None if options.runtime else 1.05 * budget)
+    measured.start(sessions, runtime, progress, None if options.runtime else LATEST * budget)
     write(options, document(options, measured, devices, runtime, (before, machine.load())))
     return IO if any(arm["status"] == "FAILED" for arm in measured.arms) else 0
 
@@ -229,6 +252,7 @@ def document(options, measured, devices, runtime, load):
         "other_devices": kinds[1:],
         "arms": measured.arms,
         "workloads": {workload.name: workload.about for workload in catalog.load_workloads()},
+        "standard": [workload.name for workload in catalog.load_workloads() if workload.quick],
         "machine": machine.facts(),
         "versions": machine.versions(options.build),
         "load": load,
@@ -237,7 +261,7 @@ def document(options, measured, devices, runtime, load):
 
 
 def write(options, doc):
-    """results.json, report.md, a chart for each device, report.html; and the file of --json."""
+    """results.json, report.md, results.md, a chart for each device, report.html; and the file of --json."""
     def save(path, text):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
@@ -255,9 +279,13 @@ def write(options, doc):
         with open(path, encoding="utf-8") as file:
             charts[device["kind"]] = file.read()
     save(os.path.join(options.output, "report.md"), report.markdown(doc))
+    save(os.path.join(options.output, "results.md"), report.figures(doc))
     save(os.path.join(options.output, "report.html"), report.page(doc, charts))
     for device, results in report.devices(doc):
         print(f"\n{device['kind']}: ratio to raw (CPU us per I/O)\n" + report.plain(*report.overview(results)))
+        head, rows = report.summary(doc, results)
+        if rows:
+            print("\n" + report.aligned([head, *rows]))
 
 
 def main(words):

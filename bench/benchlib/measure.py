@@ -40,8 +40,8 @@ class Measurement:
         return found
 
     def entry(self, session):
-        self.arms.append({"arm": session.arm.name, "about": session.arm.about, "device": session.device,
-                          "status": "measured"})
+        self.arms.append({"arm": session.arm.name, "about": session.arm.about, "role": session.arm.role,
+                          "device": session.device, "status": "measured"})
         return self.arms[-1]
 
     def start(self, sessions, runtime, progress, limit=None):

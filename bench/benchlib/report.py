@@ -7,6 +7,12 @@ HOW_TO_READ = (
     " and from the smallest to the largest. In parentheses: CPU time of the whole system for one I/O, in microseconds."
     " bench/README tells how it is measured."
 )
+OF_SUMMARY = (
+    "Strongest peer: the fastest of the FUSE exporters of others (CPU time in parentheses); * one that goes through the page"
+    " cache, and after it the fastest that does not. Ceiling: 1 / (1 / null + 1), null being the ratio of FUSE without a device;"
+    " with several requests in flight the two overlap, and it may be passed."
+)
+ACROSS = 4  # workloads in a table of results.md
 COLUMNS = ("arm", "ratio", "min-max", "MB/s", "IOPS", "mean us", "p99 us", "CPU us/IO")
 
 
@@ -20,9 +26,12 @@ def unique(results, key):
     return list(dict.fromkeys(entry[key] for entry in results))
 
 
+def spread(entry):
+    return f"{entry['ratio_min']:.2f}-{entry['ratio_max']:.2f}"
+
+
 def cells(entry):
-    spread = f"{entry['ratio_min']:.2f}-{entry['ratio_max']:.2f}"
-    return (entry["arm"], f"{entry['ratio']:.2f}", spread,
+    return (entry["arm"], f"{entry['ratio']:.2f}", spread(entry),
             *(number(entry[key]) for key in ("mbps", "iops", "lat_us", "p99_us", "cpu_us_per_io")))
 
 
@@ -42,6 +51,39 @@ def overview(results):
             row.append(f"{entry['ratio']:.2f} ({number(entry['cpu_us_per_io'])})" if entry else "-")
         rows.append(row)
     return ["arm", *workloads], rows
+
+
+def ceiling(floor):
+    """The ratio of a request that goes through FUSE (FLOOR times as fast as the device) and the device, one after the other."""
+    return 1 / (1 / floor + 1)
+
+
+def strongest(entries, roles):
+    """The fastest peer: its name, ratio and CPU time. When it uses the page cache, the fastest that does not, too."""
+    peers = sorted((e for e in entries if roles.get(e["arm"]) in ("peer", "cached")), key=lambda e: -e["ratio"])
+    direct = next((e for e in peers if roles[e["arm"]] == "peer"), None)
+    shown = [peers[0]] if peers else []
+    if direct and direct is not peers[0]:
+        shown.append(direct)
+    return "; ".join(f"{e['arm']} {e['ratio']:.2f} ({number(e['cpu_us_per_io'])})" + ("*" if e is not direct else "")
+                     for e in shown) or "-"
+
+
+def summary(document, results):
+    """A head and rows: for each standard workload vhdxfs, its strongest peer, and what the floor allows."""
+    roles = {arm["arm"]: arm.get("role", "-") for arm in document["arms"]}
+    floor = next((arm for arm, role in roles.items() if role == "floor"), None)
+    rows = []
+    for workload in document["standard"]:
+        entries = [entry for entry in results if entry["workload"] == workload]
+        found = {entry["arm"]: entry for entry in entries}
+        own, raw, null = (found.get(name) for name in ("vhdxfs", "raw", floor))
+        if not own:
+            continue
+        rows.append([workload, strongest(entries, roles), f"{own['ratio']:.2f}", spread(own),
+                     f"{ceiling(null['ratio']):.2f}" if null else "-", number(own["cpu_us_per_io"]),
+                     number(raw["cpu_us_per_io"]) if raw else "-"])
+    return ["workload", "strongest FUSE peer", "vhdxfs", "min-max", "ceiling", "CPU us/IO", "raw's"], rows
 
 
 def facts(document):
@@ -78,13 +120,34 @@ def markdown(document):
     if document["settings"]["quick"]:
         parts.append("A quick run: short, few arms; for figures to quote take a full one.")
     for device, results in devices(document):
-        parts += [f"## {device['kind']}: {device['about']}", table(*overview(results))]
+        parts.append(f"## {device['kind']}: {device['about']}")
+        head, rows = summary(document, results)
+        parts += [OF_SUMMARY, table(head, rows)] if rows else []
+        parts.append(table(*overview(results)))
         for workload in unique(results, "workload"):
             rows = [cells(entry) for entry in results if entry["workload"] == workload]
             parts += [f"### {workload} ({device['kind']})", document["workloads"][workload], table(COLUMNS, rows)]
     parts += ["## Arms", table(("arm", "what it is", "remarks"), arm_lines(document))]
     parts += ["## Machine", table(("", ""), facts(document))]
     return "\n\n".join(parts) + "\n"
+
+
+def figures(document):
+    """results.md: the tables of the report that a document quotes, padded for those who read them as text."""
+    parts = []
+    for device, results in devices(document):
+        parts.append(f"### {device['kind']}: {device['about']}")
+        head, rows = summary(document, results)
+        parts += [padded(head, rows)] if rows else []
+        workloads = unique(results, "workload")
+        for first in range(0, len(workloads), ACROSS):
+            part = workloads[first:first + ACROSS]
+            parts.append(padded(*overview([entry for entry in results if entry["workload"] in part])))
+    lines = [f"{arm['arm']} on {arm['device']} {arm['status']}: {arm['reason']}" for arm in document["arms"] if "reason" in arm]
+    memory = [arm["peak_memory_mib"] for arm in document["arms"] if arm["arm"] == "vhdxfs" and arm.get("peak_memory_mib")]
+    lines += [f"memory of vhdxfs: at most {max(memory)} MiB"] if memory else []
+    lines += [f"{name}: {value}" for name, value in facts(document)]
+    return "\n\n".join([*parts, "\n".join(f"- {text}" for text in lines)]) + "\n"
 
 
 STYLE = """
@@ -116,6 +179,8 @@ def page(document, charts):
     for device, results in devices(document):
         kind = device["kind"]
         text.append(f"<h2>{html.escape(kind)}: {html.escape(device['about'])}</h2>")
+        head, rows = summary(document, results)
+        text += [f"<p>{html.escape(OF_SUMMARY)}</p>", html_table(head, rows)] if rows else []
         text.append(html_table(*overview(results)))
         if kind in charts:
             text.append("<div class=wide>" + charts[kind][charts[kind].index("<svg"):] + "</div>")
@@ -128,8 +193,22 @@ def page(document, charts):
     return "\n".join(text) + "\n</html>\n"
 
 
+def widths_of(lines):
+    return [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+
+
+def aligned(lines):
+    widths = widths_of(lines)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def padded(head, rows):
+    """A Markdown table whose columns stand in line."""
+    widths = widths_of([head, *rows])
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in [head, *rows]]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
 def plain(head, rows):
     """The overview for a terminal: turned, since there are more workloads than a line holds and fewer arms than lines."""
-    lines = [list(column) for column in zip(head, *rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return aligned([list(column) for column in zip(head, *rows)])

@@ -60,6 +60,11 @@ class LoopDevice:
         self.descriptor = os.open(self.path, os.O_RDONLY)
         command("losetup", "--detach", self.path)  # it is open, so this means: with the last close
 
+    def is_direct(self):
+        """Whether it goes round the page cache of its file: asked for, the kernel may still have declined."""
+        with open(f"/sys/block/{os.path.basename(self.path)}/loop/dio", encoding="ascii") as file:
+            return file.read().strip() == "1"
+
     def close(self):
         os.close(self.descriptor)
 
@@ -100,6 +105,8 @@ class Scratch:
         loop = LoopDevice(image, *options)
         os.unlink(image)  # the loop device keeps it, and its space is free again however we end
         self.undo.append(loop.close)
+        if "--direct-io=on" in options and not loop.is_direct():
+            raise BenchError(IO, f"{directory}: its file system has no direct I/O for a loop device; say --scratch with another")
         return Device(kind, loop.path, region, directory, f"{size // MIB} MiB loop device on {about}")
 
     def ram(self, region):
@@ -116,7 +123,8 @@ class Scratch:
         kind = file_system(directory)
         if kind in ("tmpfs", "ramfs"):
             raise BenchError(IO, f"{self.disk_directory} is in memory; say --scratch with a directory on a disk")
-        return self.loop("disk", directory, region, ("--direct-io=on",), f"{kind} in {self.disk_directory}, direct I/O")
+        about = f"{kind} in {self.disk_directory}, direct I/O"
+        return self.loop("disk", directory, region, ("--direct-io=on",), about)
 
     def named(self, path, region):
         size = int(command("blockdev", "--getsize64", path))

@@ -68,6 +68,8 @@ class Catalog(unittest.TestCase):
             self.assertTrue(os.access(a.command[0], os.X_OK), a.command[0])
             self.assertTrue(a.about, a.name)
             self.assertLessEqual(set(a.runs), {"quick", "ram", "disk", "-"}, a.name)
+            self.assertIn(a.role, catalog.ROLES, a.name)
+        self.assertEqual([a.name for a in arms if a.role == "floor"], ["null"])
 
     def test_the_standard_workloads_are_there_and_quick(self):
         quick = {w.name for w in catalog.load_workloads() if w.quick}
@@ -102,6 +104,17 @@ class Plan(unittest.TestCase):
         runtime = plan.runtime_for(full, 3, cli.FULL_BUDGET)
         self.assertGreaterEqual(runtime, 0.4)
         self.assertLess(plan.estimate(full, 3, runtime), 27 * 60)
+
+    def test_the_help_says_how_long_a_full_run_takes(self):
+        text = cli.parser().format_help()
+        full = self.sessions(["ram", "disk"], False)
+        self.assertIn(f"{plan.run_count(full, cli.REPEATS)} runs of", text)
+        self.assertRegex(text, r"2[0-6] minutes\. No arm is begun after 26 minutes")
+
+    def test_the_floor_and_our_disk_are_in_a_full_run_and_a_quick_one_builds_no_floor(self):
+        names = {s.arm.name for s in self.sessions(["ram", "disk"], False)}
+        self.assertLessEqual({"null", "vhdxfs-disk", "qsd", "nbdkit", "xmount"}, names)
+        self.assertNotIn("floor", {s.arm.role for s in self.sessions(["quick"], True)})
 
     def test_named_arms_run_with_every_workload(self):
         arms, workloads = catalog.load_arms(), catalog.load_workloads()
@@ -159,11 +172,16 @@ class Compare(unittest.TestCase):
             json.dump({"results": results, **more}, file)
         return path
 
-    def compare(self, old, new):
+    def compare(self, old, new, allow_missing=False, old_arms=(), new_arms=()):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            code = compare.compare(self.file("old", old), self.file("new", new), 0.05)
+            code = compare.compare(self.file("old", old, arms=list(old_arms)), self.file("new", new, arms=list(new_arms)), 0.05,
+                                   allow_missing)
         return code, out.getvalue()
+
+    @staticmethod
+    def became(status, name="qsd", device="ram", **more):
+        return {"arm": name, "device": device, "status": status, **more}
 
     def test_equal(self):
         self.assertEqual(self.compare([entry()], [entry()])[0], 0)
@@ -178,10 +196,68 @@ class Compare(unittest.TestCase):
         self.assertEqual(code, 0)
         self.assertIn("1 faster", text)
 
-    def test_an_arm_that_is_gone_is_said(self):
+    def test_an_arm_nobody_asked_for_any_more(self):
         code, text = self.compare([entry(), entry("qsd")], [entry()])
+        self.assertEqual(code, 5)
+        self.assertRegex(text, r"missing +ram +qsd +all of it\n")
+        self.assertEqual(self.compare([entry(), entry("qsd")], [entry()], allow_missing=True)[0], 0)
+
+    def test_a_workload_nobody_asked_for_any_more(self):
+        old = [entry(), entry(workload="randread-4k-qd1"), entry(workload="seqread-1m-qd8")]
+        code, text = self.compare(old, old[:1])
+        self.assertEqual(code, 5)
+        self.assertRegex(text, r"missing +ram +vhdxfs +randread-4k-qd1, seqread-1m-qd8\n")
+        self.assertEqual(self.compare(old, old[:1], allow_missing=True)[0], 0)
+
+    def test_the_same_arm_on_another_device_does_not_replace_it(self):
+        old, new = [entry(device="disk"), entry("qsd")], [entry(), entry("qsd")]
+        code, text = self.compare(old, new)
+        self.assertEqual(code, 5)
+        self.assertRegex(text, r"missing +disk +vhdxfs +all of it")
+
+    def test_an_arm_that_is_skipped_now(self):
+        skipped = [self.became("skipped", reason="no qsd here")]
+        code, text = self.compare([entry(), entry("qsd")], [entry()], new_arms=skipped)
+        self.assertEqual(code, 5)
+        self.assertRegex(text, r"skipped +ram +qsd +all of it: no qsd here\n")
+        self.assertEqual(self.compare([entry(), entry("qsd")], [entry()], True, new_arms=skipped)[0], 0)
+
+    def test_an_arm_that_fails_now_is_never_allowed(self):
+        failed = [self.became("FAILED", reason="not serving")]
+        for allow in (False, True):
+            code, text = self.compare([entry(), entry("qsd")], [entry()], allow, new_arms=failed)
+            self.assertEqual(code, 5)
+            self.assertRegex(text, r"FAILED +ram +qsd +all of it: not serving\n")
+
+    def test_a_workload_that_fails_now(self):
+        old = [entry("qsd"), entry("qsd", workload="randread-4k-qd1")]
+        failed = [self.became("FAILED", reason="randread-4k-qd1: hung")]
+        code, text = self.compare(old, old[:1], True, new_arms=failed)
+        self.assertEqual(code, 5)
+        self.assertRegex(text, r"FAILED +ram +qsd +randread-4k-qd1: randread-4k-qd1: hung\n")
+
+    def test_an_arm_that_fails_at_its_end_has_lost_no_result_and_fails(self):
+        failed = [self.became("FAILED", reason="its end failed")]
+        code, text = self.compare([entry("qsd")], [entry("qsd")], True, [self.became("measured")], failed)
+        self.assertEqual(code, 5)
+        self.assertRegex(text, r"FAILED +ram +qsd +its end: its end failed")
+        self.assertEqual(self.compare([entry("qsd")], [entry("qsd")], False, failed, failed)[0], 0)
+
+    def test_nothing_is_left_because_all_of_it_fails(self):
+        code, text = self.compare([entry("qsd")], [], True, new_arms=[self.became("FAILED", reason="broken")])
+        self.assertEqual(code, 5)
+        self.assertIn("0 compared", text)
+
+    def test_what_the_old_one_did_not_measure_is_new(self):
+        code, text = self.compare([entry()], [entry(), entry("qsd")])
         self.assertEqual(code, 0)
-        self.assertIn("not in the new one: qsd on ram", text)
+        self.assertIn("new: qsd on ram", text)
+
+    def test_the_command_line(self):
+        old, new = self.file("old", [entry(), entry("qsd")]), self.file("new", [entry()])
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(cli.main(["compare", old, new]), 5)
+            self.assertEqual(cli.main(["compare", old, new, "--allow-missing"]), 0)
 
     def test_other_devices_are_compared_too(self):
         slow = [entry(ratio=0.1, least=0.1, greatest=0.1, device="disk")]
@@ -206,7 +282,8 @@ class Report(unittest.TestCase):
             "results": [entry("raw", ratio=1.0), entry(), entry(workload="randread-4k-qd1")],
             "arms": [{"arm": "vhdxfs", "about": "us", "device": "ram", "status": "measured", "direct": False, "notes": ["a|b"]},
                      {"arm": "dm", "about": "dm", "device": "ram", "status": "skipped", "reason": "no device-mapper"}],
-            "workloads": {"seqread-1m-qd1": "one", "randread-4k-qd1": "two"}, "machine": {"kernel": "6"}, "versions": {},
+            "workloads": {"seqread-1m-qd1": "one", "randread-4k-qd1": "two"}, "standard": ["seqread-1m-qd1", "randread-4k-qd1"],
+            "machine": {"kernel": "6"}, "versions": {},
         }
 
     def test_markdown_says_what_was_skipped_and_what_is_missing(self):
@@ -215,6 +292,45 @@ class Report(unittest.TestCase):
         self.assertIn("| raw | 1.00 (1.0) | - |", text)
         self.assertIn("skipped; no device-mapper", text)
         self.assertIn("no O_DIRECT: its load is buffered; a\\|b", text)
+
+    def with_peers(self):
+        """As the document, with peers and the floor."""
+        document = dict(self.document)
+        document["results"] = self.document["results"] + [
+            entry("nbdkit", ratio=0.9), entry("qsd", ratio=0.33, cpu_us_per_io=57.0), entry("qsd-vhdx-ext4", ratio=0.2),
+            entry("ext4", ratio=1.1), entry("null", ratio=1.5), entry("qsd", "randread-4k-qd1", ratio=0.5)]
+        document["arms"] = self.document["arms"] + [
+            {"arm": name, "about": name, "device": "ram", "status": "measured", "role": role} for name, role in
+            (("nbdkit", "cached"), ("qsd", "peer"), ("qsd-vhdx-ext4", "peer"), ("ext4", "-"), ("null", "floor"))]
+        return document
+
+    def test_the_summary_has_the_strongest_peer_and_the_ceiling(self):
+        document = self.with_peers()
+        _head, rows = report.summary(document, document["results"])
+        self.assertEqual(rows, [
+            ["seqread-1m-qd1", "nbdkit 0.90 (1.0)*; qsd 0.33 (57.0)", "0.60", "0.58-0.62", "0.60", "1.0", "1.0"],
+            ["randread-4k-qd1", "qsd 0.50 (1.0)", "0.60", "0.58-0.62", "-", "1.0", "-"]])
+
+    def test_the_summary_without_peers_and_without_vhdxfs(self):
+        _head, rows = report.summary(self.document, self.document["results"])
+        self.assertEqual([row[1] for row in rows], ["-", "-"])
+        self.assertEqual(report.summary(self.document, [entry("raw")])[1], [])
+
+    def test_the_ceiling(self):
+        self.assertAlmostEqual(report.ceiling(1.0), 0.5)
+        self.assertAlmostEqual(report.ceiling(3.0), 0.75)
+
+    def test_the_summary_is_in_every_report(self):
+        document = self.with_peers()
+        self.assertIn("| seqread-1m-qd1 | nbdkit 0.90 (1.0)*; qsd 0.33 (57.0) | 0.60 |", report.markdown(document))
+        self.assertIn("<td>nbdkit 0.90 (1.0)*; qsd 0.33 (57.0)</td>", report.page(document, {}))
+        text = report.figures(document)
+        self.assertRegex(text, r"\| seqread-1m-qd1  \| nbdkit 0.90 \(1.0\)\*; qsd 0.33 \(57.0\) \| 0.60   \|")
+        self.assertIn("- dm on ram skipped: no device-mapper", text)
+        self.assertIn("- kernel: 6", text)
+        for part in text.split("\n\n"):  # every table stands in line
+            if part.startswith("|"):
+                self.assertEqual(len({len(line) for line in part.splitlines()}), 1, part)
 
     def test_the_page_is_escaped_and_stands_alone(self):
         text = report.page(self.document, {"ram": '<?xml version="1.0"?><svg></svg>'})

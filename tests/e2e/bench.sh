@@ -4,7 +4,7 @@
 # run leaves nothing behind.
 # test: timeout=120 asan=no
 . "$(dirname "$0")/lib.sh"
-need fio jq python3
+need fio jq python3 mkntfs
 
 BENCH=$SRC/bench/run
 
@@ -37,6 +37,19 @@ fi
 [[ ! $(losetup -nO BACK-FILE | grep -F "$SCRATCH/vhdxfs-bench") ]] || fail "a loop device was left behind"
 [[ ! $(find "$SCRATCH" -maxdepth 1 -name 'vhdxfs-bench.*') ]] || fail "a file was left behind"
 
+expect_grep '^\| randwrite-4k-qd1 +\| - +\| [0-9.]+ ' "$SCRATCH/first/results.md"
+
+# --- every arm of ours: measured, or skipped with its reason (FUSE over io_uring, which needs what not every machine has)
+
+TMPDIR=$SCRATCH "$BENCH" --no-build --quick --arms 'vhdxfs*' --workloads randwrite-4k-qd1 --runtime 0.1 --repeats 1 --size 16 \
+    --output "$SCRATCH/ours" || fail "bench/run --arms 'vhdxfs*' ends with $?"
+jq -e '(.arms | map(select(.status == "measured") | .arm) | sort) as $measured
+    | ($measured - ["vhdxfs-uring"]) == ["vhdxfs", "vhdxfs-cow", "vhdxfs-disk", "vhdxfs-single"]
+    and (.arms | map(select(.status != "measured")) | all(.status == "skipped" and (.reason | length) > 0))
+    and (.results | map(.arm) | sort) == ($measured + ["raw"] | sort)
+    and (.arms | map(select(.arm == "vhdxfs-disk").target) == ["disk.img"])' "$SCRATCH/ours/results.json" >/dev/null ||
+    fail "not every arm of ours was measured: $(jq -c '.arms' "$SCRATCH/ours/results.json")"
+
 # --- comparing: equal, slower, faster. Spreads are made narrow, so that the noise of this machine decides nothing.
 
 jq '.results |= map(.ratio_min = .ratio * 0.98 | .ratio_max = .ratio * 1.02)' "$SCRATCH/first.json" >"$SCRATCH/old.json"
@@ -47,6 +60,10 @@ expect_grep '4 compared: 0 slower, 0 faster' "$SCRATCH/out"
 expect_fail 5 'slower +ram +vhdxfs +randwrite-4k-qd1' "$BENCH" compare "$SCRATCH/old.json" "$SCRATCH/slow.json"
 "$BENCH" compare "$SCRATCH/slow.json" "$SCRATCH/old.json" >"$SCRATCH/out" || fail "faster counts as a regression"
 expect_grep '^faster +ram +vhdxfs +randwrite-4k-qd1' "$SCRATCH/out"
+jq '.results |= map(select(.arm == "raw")) | .arms[0] += {status: "skipped", reason: "no reason"}' "$SCRATCH/old.json" \
+    >"$SCRATCH/gone.json"
+expect_fail 5 'skipped +ram +vhdxfs +all of it: no reason' "$BENCH" compare "$SCRATCH/old.json" "$SCRATCH/gone.json"
+"$BENCH" compare --allow-missing "$SCRATCH/old.json" "$SCRATCH/gone.json" >"$SCRATCH/out" || fail "--allow-missing does not allow it"
 expect_fail 1 'no result of bench/run' "$BENCH" compare "$SCRATCH/old.json" "$SRC/README"
 
 # --- usage
