@@ -12,6 +12,8 @@ packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|
 # For Samba, the guests and iSCSI.
 packages_test+=(samba samba-testsuite smbclient python3-impacket iproute2
     debootstrap systemd-container tgt libiscsi-bin qemu-block-extra open-iscsi)
+# For a big-endian machine; tests/s390x fetches the libraries.
+packages_test+=(gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user)
 # What the arms of bench/run measure, and what it draws with; one that is not there is skipped. The tests need none of it.
 packages_bench=(fio python3 ntfs-3g qemu-system-common qemu-utils nbdkit libnbd-bin 'nbdfuse|libnbd-bin' xmount procps samba python3-samba dmsetup kmod gnuplot-nox)
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What `kernel` and `rootfs` share: the cache, and the Debian archives that this machine's own apt knows. To be read in
-# by a script that has set `wanted` to a name for what it makes.
+# What `kernel`, `rootfs` and ../s390x share: the cache, and the Debian archives that this machine's own apt knows. To be
+# read in by a script that has set `wanted` to a name for what it makes.
 set -euo pipefail
 
 skip() {
@@ -33,4 +33,23 @@ debian_archives() {
         while read -r uri suite codename entry; do
             echo "$uri $suite $codename $(keyring_of "${entry%:*}")"
         done
+}
+
+# private_apt DIR [OPTION...]: sets apt_options, with which apt-get and apt-cache use the sources.list on standard input and
+# keep everything in DIR, and asks for the lists. This machine's own lists and packages stay as they are.
+private_apt() {
+    local dir=$1
+    shift
+    mkdir -p "$dir"/{state/lists/partial,cache/archives/partial}
+    cat >"$dir/sources.list"
+    [[ -s $dir/sources.list ]] ||
+        skip "apt knows no Debian archive with a release file here (apt-get update may help)"
+    : >"$dir/status"
+    apt_options=(-q -o "Dir::Etc::sourcelist=$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o "Dir::State=$dir/state" -o "Dir::State::status=$dir/status" -o "Dir::Cache=$dir/cache"
+        -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none "$@")
+    # What one archive does not give another may, or an earlier call has got.
+    apt-get "${apt_options[@]}" -o APT::Update::Error-Mode=any update >"$dir/log" 2>&1 ||
+        compgen -G "$dir/state/lists/*_Packages*" >/dev/null ||
+        skip "apt-get update failed: $(grep -m1 '^E:' "$dir/log" || tail -n1 "$dir/log")"
 }
