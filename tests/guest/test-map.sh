@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../e2e/lib.sh"
 need mkntfs ntfs-3g qemu-img python3 losetup sgdisk dmsetup gcc busybox debugfs
 [[ -e /dev/fuse ]] || skip "/dev/fuse is missing"
-"$SRC/tests/guest/kernel" >/dev/null || skip "no guest kernel"
+"$SRC/tests/guest/kernel" >/dev/null 2>"$SCRATCH/log" || skip "$(tail -n 1 "$SCRATCH/log")"
 
 cd "$SCRATCH"
 craft() { python3 -B "$SRC/tests/e2e/ntfs_craft.py" "$@"; }
