@@ -63,7 +63,8 @@ clear_lane() { find "${lane_export[$1]}" -mindepth 1 ! -name ext4.vhdx -delete; 
 # torture SHARE TEST: prints "test result" for each part, by the names that "smbtorture --list" has.
 torture() {
     local log=$SCRATCH/log.$1.$2 prefix=$2 rc=0
-    timeout 600 smbtorture -s "$SMB/smb.conf" -U "$SMB_USER%$SMB_PASSWORD" "//127.0.0.1/$1" "$2" >"$log" 2>&1 || rc=$?
+    # Some tests make a directory where they are started, and leave it.
+    (cd "$SCRATCH" && exec timeout 600 smbtorture -s "$SMB/smb.conf" -U "$SMB_USER%$SMB_PASSWORD" "//127.0.0.1/$1" "$2") >"$log" 2>&1 || rc=$?
     ((rc <= 1)) || echo "$2 exit-code-$rc"
     # Of a single test it prints the last part of the name only, of a suite what is behind the suite's.
     sed -nE 's/^(success|failure|error|skip): (.*)/\1 \2/; T; s/ \[$//; s/([^ ]*) (.*)/\2 \1/; :a; s/ (.* )/_\1/; ta; p' "$log" | while read -r name result; do
