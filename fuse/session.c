@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct timespec session_modified(const struct session *s)
 {
@@ -292,7 +293,10 @@ static void log_start(const struct session *s)
              *s->facts.type ? s->facts.type : "no file system", *s->facts.uuid ? ", UUID " : "",
              s->facts.uuid, format_size(s->layout.disk_size, disk), s->layout.logical_sector,
              format_size(s->layout.block_size, block), facts_identity(&s->facts),
-             o->cow ? "writes go to " : "state in ", where, o->read_only ? "; read-only" : "",
+             o->cow                                    ? "writes go to "
+             : o->read_only && access(where, F_OK) < 0 ? "no state in "
+                                                       : "state in ",
+             where, o->read_only ? "; read-only" : "",
              o->claim_at_mount ? "; claimed for the whole mount" : "");
     if (*s->facts.mounted_on)
         log_warning("%s is mounted on %s: the VHDX can be opened as soon as it is unmounted",

@@ -83,6 +83,7 @@ serve -o "ro,state=$SCRATCH/unused" "$disk" "$at"
 cat "$VHDX" >/dev/null
 stop_serving
 expect_equal "files in the state directory" "$(ls -A "$SCRATCH/unused")" ""
+expect_grep "; no state in $SCRATCH/unused/" "$SERVE_LOG"
 
 note "a regular file as mount point"
 new_dir share
