@@ -33,7 +33,9 @@
  *
  * Errors. When a write fails, the memory image keeps the old content and the client gets
  * the error. When a flush fails, the kernel may have dropped the pages it could not write and
- * would call the next flush a success: so they are written again by the next flush.
+ * would call the next flush a success: so they are written again by the next flush. On a file
+ * system that is or becomes read-only the state cannot be opened: the start fails, or the client's
+ * open does, until it is writable again. With STORE_READ_ONLY it is read there as elsewhere.
  *
  * Binding. The header names the partition (identity), its size and geometry. A state that
  * belongs to another partition is refused. If the size has changed, the state is made anew

@@ -86,6 +86,18 @@ new_dir readonly
 mount -t tmpfs -o size=20M,mode=700,ro tmpfs "$DIR"
 defer unmount "$DIR"
 expect_fail 4 'Read-only file system' "$VHDXFS" -f -o "state=$DIR" "$disk" "$export_dir"
+mount -o remount,rw "$DIR"
+serve -o "state=$DIR" "$disk" "$export_dir"
+mount -o remount,ro "$DIR"
+expect_fail 1 'Input/output error' head -c 1 "$VHDX"
+expect_grep 'open refused: .*Read-only file system' "$SERVE_LOG"
+mount -o remount,rw "$DIR"
+put "$meta" "writable again"
+stop_serving
+mount -o remount,ro "$DIR"
+serve -o "ro,state=$DIR" "$disk" "$export_dir"
+expect_equal "a state on a read-only file system" "$(get "$VHDX" "$meta")" "writable again"
+stop_serving
 
 # shrink FILE: a backing file that loses its second half under SOURCE, and gets it back.
 shrink() {
