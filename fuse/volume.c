@@ -96,8 +96,8 @@ static int build_failed(const struct ntfs_names *names, int err, struct failure 
                        : err == -ENOSYS ? "; this vhdxfs was built without libntfs-3g"
                                         : "";
 
-    return failed(failure, *cure ? EXIT_USAGE : EXIT_IO_ERROR, err, "-o disk: cannot %s: %s%s%s%s",
-                  names->stage, strerror(-err), *names->detail ? ": " : "", names->detail, cure);
+    return failed(failure, EXIT_IO_ERROR, err, "-o disk: cannot %s: %s%s%s%s", names->stage,
+                  strerror(-err), *names->detail ? ": " : "", names->detail, cure);
 }
 
 /* Makes the NTFS volume in memory. */
