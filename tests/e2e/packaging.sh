@@ -83,7 +83,7 @@ stop_post() { bash -c "$(line ExecStopPost)"; }
 start_unit
 kill -KILL "$SERVICE"
 wait_until 10 dead "$SERVICE"
-expect_fail any 'not connected' ls "$export_dir"
+expect_fail any 'not connected|connection abort' ls "$export_dir"
 stop_post
 unmounted "$export_dir" || fail "the dead mount is still there"
 mount -t tmpfs under "$export_dir"
