@@ -24,6 +24,15 @@
 .PARAMETER IscsiTarget
     The target's name (iqn...). Not needed when the server has one only.
 
+.PARAMETER ChapUser
+    The user that the target asks for (CHAP), with -ChapSecret. Not needed for one that asks for none, or is connected
+    already.
+
+.PARAMETER ChapSecret
+    Its secret, as a SecureString: (Read-Host -AsSecureString 'CHAP secret'). Windows wants 12 to 16 characters. It goes to
+    the iSCSI initiator only, and into no report or message. "powershell -File" cannot hand over a SecureString: call the
+    script at a prompt of PowerShell, as in the examples.
+
 .PARAMETER FileName
     Name of the VHDX on the iSCSI disk.
 
@@ -45,6 +54,9 @@
 .EXAMPLE
     .\Import-VhdxfsDistro.ps1 -IscsiPortal 192.168.1.5 -DistroName MyLinux
 
+.EXAMPLE
+    .\Import-VhdxfsDistro.ps1 -IscsiPortal 192.168.1.5 -ChapUser vhdxfs -ChapSecret (Read-Host -AsSecureString 'CHAP secret')
+
 .NOTES
     Exit codes: 0 done; 1 wrong usage; 2 unsafe, or in the way of something; 3 not a VHDX; 4 a step failed.
 #>
@@ -60,6 +72,12 @@ param(
 
     [Parameter(ParameterSetName = 'Iscsi')]
     [string]$IscsiTarget,
+
+    [Parameter(ParameterSetName = 'Iscsi')]
+    [string]$ChapUser,
+
+    [Parameter(ParameterSetName = 'Iscsi')]
+    [System.Security.SecureString]$ChapSecret,
 
     [Parameter(ParameterSetName = 'Iscsi')]
     [string]$FileName = 'ext4.vhdx',
@@ -209,6 +227,43 @@ function Connect-Portal {
     }
 }
 
+function Test-Chap {
+    $secretLength = if ($null -eq $ChapSecret) { 0 } else { $ChapSecret.Length }
+    if ($ChapUser -and $secretLength -eq 0) {
+        Stop-Script $ExitUsage "-ChapUser needs the secret: add -ChapSecret (Read-Host -AsSecureString 'CHAP secret')"
+    }
+    if (-not $ChapUser -and $secretLength -gt 0) {
+        Stop-Script $ExitUsage '-ChapSecret needs the user: add -ChapUser NAME (the "incominguser" of tgt, the USER of lio)'
+    }
+}
+
+# The secret is plain text nowhere but here.
+function Connect-WithChap {
+    param([string]$NodeAddress)
+
+    $arguments = @{ NodeAddress = $NodeAddress }
+    if ($ChapUser) {
+        $arguments.AuthenticationType = 'ONEWAYCHAP'
+        $arguments.ChapUsername = $ChapUser
+        $arguments.ChapSecret = (New-Object System.Management.Automation.PSCredential $ChapUser, $ChapSecret).GetNetworkCredential().Password
+    }
+    try {
+        Connect-IscsiTarget @arguments | Out-Null
+    }
+    catch {
+        # Not the error itself: that knows what the command was called with.
+        $reason = $_.Exception.Message
+        if ($ChapUser) {
+            $reason = $reason.Replace($arguments.ChapSecret, '(the secret)')
+            $hint = 'are -ChapUser and -ChapSecret those of the target (12 to 16 characters)?'
+        }
+        else {
+            $hint = 'if the target asks for a password, add -ChapUser and -ChapSecret'
+        }
+        Stop-Script $ExitFailed "cannot connect ${NodeAddress}: $reason; $hint"
+    }
+}
+
 function Connect-Target {
     $targets = @(Get-IscsiTarget -ErrorAction SilentlyContinue)
     if ($IscsiTarget) {
@@ -220,7 +275,7 @@ function Connect-Target {
     }
     $target = $targets[0]
     if (-not $target.IsConnected -and $PSCmdlet.ShouldProcess($target.NodeAddress, 'connect the iSCSI target')) {
-        Connect-IscsiTarget -NodeAddress $target.NodeAddress | Out-Null
+        Connect-WithChap $target.NodeAddress
     }
     return $target.NodeAddress
 }
@@ -280,6 +335,7 @@ function Find-FileOnDisk {
 
 # The path of the VHDX on the target's disk; null with -WhatIf while it is not connected.
 function Resolve-IscsiFile {
+    Test-Chap
     if (-not (Test-Elevated)) {
         Stop-Script $ExitUsage 'iSCSI needs an elevated PowerShell ("Run as administrator")'
     }

@@ -17,6 +17,13 @@ note "what it must never do"
 ! grep -nEi '(Initialize-Disk|Format-Volume|Clear-Disk|Remove-Item|--unregister|Repair-Volume|Invoke-Expression)' \
     <(sed '/^<#/,/^#>/d' "$script") || fail "a command that destroys"
 
+# The CHAP secret becomes plain text in one place, and what is printed or reported never has it.
+expect_equal "places where a secret is plain text" "$(grep -c 'GetNetworkCredential\|SecureStringTo\|PtrToString' "$script")" 1
+no_secret() { ! grep -nEi '(Write-[A-Z]|Add-Step|Report|Stop-Script|Message\b).*\$(arguments|ChapSecret)' "$1"; }
+no_secret "$script" || fail "a secret is printed"
+echo 'Write-Host "with $ChapSecret"' >"$SCRATCH/leak.ps1"
+! no_secret "$SCRATCH/leak.ps1" >/dev/null || fail "that would not be seen"
+
 note "grammar"
 # Versions that were tried; the packages have the grammar as WebAssembly, so nothing is compiled or run at the installation.
 packages=(tree-sitter-powershell@0.26.4 web-tree-sitter@0.27.1)
