@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # On a big-endian machine (s390x, by qemu-user) libvhdxgen's tests pass, and check judges the corpus the same.
 # S390X_ROOT names a directory with Debian's s390x libraries; without it tests/s390x fetches them once.
-# test: timeout=180 quick=no asan=no
+# test: quick=no asan=no
 . "$(dirname "$0")/lib.sh"
 need s390x-linux-gnu-gcc qemu-s390x python3
 root=$("$SRC/tests/s390x" 2>"$SCRATCH/log") || skip "$(tail -n 1 "$SCRATCH/log")"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Without the optional libraries everything is built without a warning, the tests too; what they are for is refused, with
 # the reason, and all else works.
-# test: timeout=120 quick=no asan=no
+# test: timeout=240 quick=no asan=no
 . "$(dirname "$0")/lib.sh"
 need make gcc qemu-img
 
