@@ -24,21 +24,31 @@ struct opened {
     struct stat st;
 };
 
-/*
- * What a killed process had open stays so until the kernel has ended its I/O (that of an io_uring
- * after the process is gone), and there is nobody to be seen who holds it. So the first 2 seconds
- * of an EBUSY with no holder are waited out, in steps of 10 ms. Returns whether to try again.
- */
-static bool may_pass(const struct stat *st, unsigned *waited, char *who, size_t size)
+bool claim_wait(unsigned *waited)
 {
     const struct timespec step = {.tv_nsec = 10 * 1000 * 1000};
 
-    snprintf(who, size, "locked by another program");
-    if ((S_ISBLK(st->st_mode) && holders_describe(st->st_rdev, who, size)) || *waited == 200)
+    if (*waited == 200)
         return false;
     (*waited)++;
     nanosleep(&step, NULL);
     return true;
+}
+
+/*
+ * What a killed process had open stays so until the kernel has ended its I/O (that of an io_uring
+ * after the process is gone), and there is nobody to be seen who holds it. And umount(8) returns
+ * before the daemon has let go. Returns whether to try again.
+ */
+static bool may_pass(const struct stat *st, unsigned *waited, char *who, size_t size)
+{
+    int pid;
+
+    snprintf(who, size, "locked by another program");
+    if (S_ISBLK(st->st_mode) && holders_describe(st->st_rdev, who, size) &&
+        !holders_served(st, &pid))
+        return false;
+    return claim_wait(waited);
 }
 
 static int busy(const char *path, const char *who, struct failure *failure)

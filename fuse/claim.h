@@ -32,6 +32,13 @@ struct claim {
 int claim_take(struct claim *claim, const char *spec, const struct safety_policy *policy,
                const struct facts *expected, struct failure *failure);
 
+/*
+ * For who finds the object taken by somebody who may be about to let go: a process that was killed,
+ * or a vhdxfs whose mount has just gone. Waits 10 ms, and returns false after 2 seconds in all;
+ * *WAITED is 0 at first.
+ */
+bool claim_wait(unsigned *waited);
+
 /* Gives it back. The caller has flushed what was to be flushed. */
 void claim_release(struct claim *claim);
 

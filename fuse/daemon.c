@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -125,6 +126,13 @@ void daemon_ready(void *arg)
 
 void daemon_end(const struct daemon *d)
 {
-    if (d->pidfile_written)
+    char text[32] = "";
+    cleanup_fd int fd = -1;
+
+    if (!d->pidfile_written)
+        return;
+    fd = open(d->pidfile, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    /* The next one may have started meanwhile, and it is its file then. */
+    if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && atoi(text) == getpid())
         unlink(d->pidfile);
 }

@@ -112,10 +112,10 @@ static int serve_mounted(struct fuse_session *se, struct exported *export, bool 
                : failed(failure, EXIT_IO_ERROR, err, "serving ended: %s", strerror(-err));
 }
 
-static int mount_and_serve(struct exported *export, const char *mountpoint, struct failure *failure)
+static int mount_and_serve(struct exported *export, const char *mountpoint, struct daemon *daemon,
+                           struct failure *failure)
 {
     struct session *session = export->session;
-    struct daemon daemon = {.ready_fd = -1};
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *se = NULL;
     bool over_uring = false;
@@ -124,7 +124,7 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
     if (!err)
         err = fuse_arguments(&args, session->options, session->facts.path, over_uring);
     export->ready = daemon_ready;
-    export->ready_arg = &daemon;
+    export->ready_arg = daemon;
     if (!err) {
         se = fuse_session_new(&args, &export_operations, sizeof(export_operations), export);
         err = se ? 0 : failed(failure, EXIT_USAGE, -EINVAL, "libfuse refused the mount options");
@@ -134,10 +134,9 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
         err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",
                      mountpoint);
     if (!err) {
-        err = serve_mounted(se, export, over_uring, &daemon, failure);
+        err = serve_mounted(se, export, over_uring, daemon, failure);
         mountpoint_leave(mountpoint, fuse_session_fd(se));
         fuse_session_unmount(se);
-        daemon_end(&daemon);
     }
     if (se)
         fuse_session_destroy(se);
@@ -175,6 +174,7 @@ static int serve(const struct options *options, struct failure *failure)
     cleanup_free char *mountpoint = NULL;
     struct session session;
     struct exported export = {.session = &session};
+    struct daemon daemon = {.ready_fd = -1};
     int err = mountpoint_check(options->mountpoint, &mountpoint, &export.is_file, failure), stopped;
 
     if (!err && options->disk && export.is_file)
@@ -195,10 +195,11 @@ static int serve(const struct options *options, struct failure *failure)
     if (!err)
         err = session_start(&session, failure);
     if (!err)
-        err = mount_and_serve(&export, mountpoint, failure);
+        err = mount_and_serve(&export, mountpoint, &daemon, failure);
     side_close(export.side);
     xattrs_close(export.xattrs);
     stopped = session_stop(&session);
+    daemon_end(&daemon); /* whoever waits for the pidfile to go waits for the partition */
     if (!err && stopped)
         err = failed(failure, EXIT_IO_ERROR, stopped, "the last flush failed: %s",
                      strerror(-stopped));

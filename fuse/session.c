@@ -342,11 +342,16 @@ static int lay_out(struct session *s, struct failure *failure)
 /* Idle instances may wait for the same partition; one that has it would keep this one waiting. */
 static int refuse_served(const struct session *s, struct failure *failure)
 {
+    unsigned waited = 0;
     struct stat st;
     int pid;
 
-    if (stat(s->facts.path, &st) < 0 || !holders_served(&st, &pid))
+    if (stat(s->facts.path, &st) < 0)
         return 0;
+    do /* one whose mount has just gone is about to end */
+        if (!holders_served(&st, &pid))
+            return 0;
+    while (claim_wait(&waited));
     return failed(failure, EXIT_UNSAFE, -EBUSY,
                   "%s is already served by another vhdxfs (process %d), which has it open",
                   s->facts.path, pid);
