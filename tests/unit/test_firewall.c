@@ -274,7 +274,7 @@ static void test_table(void **state)
         {"2048", "64bit", "8192", 256 * MIB, 2048, 2048},
         {"4096", "64bit", "8192", 256 * MIB, 4096, 4096},
         {"4096", "64bit", "1024", 256 * MIB, 4096, 4096},
-        {"4096", "64bit", "512", 256 * MIB, 4096, 8192}, /* 128 groups of 64 bytes */
+        {"4096", "64bit", "2048", GIB, 4096, 8192}, /* 128 groups of 64 bytes */
         {"65536", "64bit,^has_journal", "65528", GIB, 65536, 65536},
     };
     cleanup_free char *path = join(temp_dir(true), "image");
