@@ -278,10 +278,22 @@ static int zero_disk(struct datapath *path, uint64_t offset, uint64_t length, bo
         pthread_mutex_lock(&path->guard.lock);
         err = guard_judge(&path->guard, NULL, offset, length);
     }
-    if (!err)
+    if (!err) {
         err = disk_zero(path->disk, offset, length, discard);
+        if (err)
+            log_failed("zeroing", length, offset, EXTENT_DEVICE, err);
+    }
     if (guarded)
         pthread_mutex_unlock(&path->guard.lock);
+    return err;
+}
+
+static int zero_image(struct datapath *path, const struct piece *p, bool discard)
+{
+    int err = fence_write(path->fence, NULL, p->length, p->offset, discard);
+
+    if (err)
+        log_failed("zeroing", p->length, p->backing, p->kind, err);
     return err;
 }
 
@@ -305,11 +317,8 @@ static int zero_range(struct datapath *path, uint64_t offset, uint64_t end, bool
         if (p.kind == EXTENT_DEVICE)
             err = zero_disk(path, p.backing, p.length, discard);
         else if (p.kind == EXTENT_NTFS)
-            err = fence_write(path->fence, NULL, p.length, p.offset, discard);
+            err = zero_image(path, &p, discard);
         /* The pad is zeros already. */
-        if (err)
-            log_error("zeroing of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", p.length,
-                      p.backing, extent_kind_name(p.kind), strerror(-err));
     }
     return err;
 }
