@@ -21,10 +21,10 @@
  * - No GPT header that speaks of itself comes into the last sector, no array of GPT entries to
  *   its place before it.
  *
- * An array of GPT entries is known by its first entry: one with an empty first entry is
- * zeros, which a file system writes, too. So these writes pass when they are pieces of their own
- * and nothing was refused just before: zeros to anything but superblock and descriptors, the
- * table's part behind the first MiB, an empty array of entries.
+ * So an array of GPT entries is known by its first entry: an empty one is zeros, which a file
+ * system writes, too. Of group descriptors but the first one only zeros are known for harm. Other
+ * metadata (bitmaps, inode tables, the descriptors' reserve) have no rule at all; guard.h
+ * protects them from what comes after a refusal.
  */
 #ifndef FUSE_FIREWALL_H
 #define FUSE_FIREWALL_H

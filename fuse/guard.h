@@ -6,12 +6,12 @@
  * A tool's operation may come in pieces, in this order or that, of which the rules know only some
  * for what they are. So a refusal sets a latch: until some seconds have passed without another
  * try, all writes and zeroings in the first and last MiB are refused, whatever they are. It goes
- * with the claim: a client that closes the file and opens it again begins anew.
+ * with the claim: who closes the file and opens it again begins anew.
  *
- * What is not caught: pieces that come before the first one a rule knows, and what lies between
- * the first and the last MiB. Zeros over the first MiB from its end downwards are stopped only
- * at the group descriptors; the blocks behind these, where the descriptors' reserve, bitmaps and
- * inode tables may be, are zeros by then.
+ * What is not caught: pieces that come before the first one that a rule knows, and what lies
+ * between the first and the last MiB. Zeros over the first MiB, from its end downwards, are
+ * stopped only at the group descriptors: what is behind these is zeros by then. A backup GPT
+ * without a partition, written entries first, is stopped at its header.
  *
  * A disk of less than two FIREWALL_HEADs is no ext4's; it is left alone.
  */
