@@ -47,7 +47,7 @@ zeros() { pieces "pwrite -q -S 0 -b $3" "$1" "$2" "$3" "$4"; }
 
 refusals() { grep -c 'refused a write.*nofirewall' "$SERVE_LOG" || true; }
 
-# attacked KIB COMMAND...: runs it on a loop device, TARGET; it must be refused once, and change nothing.
+# attacked KIB COMMAND...: runs it on a loop device, TARGET; it must be refused, and change nothing.
 attacked() {
     local kib=$1 before
     shift
@@ -56,7 +56,7 @@ attacked() {
     target=$INNER
     "$@" >"$SCRATCH/out" 2>&1 || true
     detach
-    expect_equal "refusals of: $*, requests of $kib KiB" "$(refusals)" $((before + 1))
+    (($(refusals) > before)) || fail "nothing was refused of: $*, requests of $kib KiB"
     same_bytes "$disk" "$SCRATCH/copy"
 }
 
