@@ -2,7 +2,6 @@
 #include "fuse/datapath.h"
 
 #include "fuse/bat.h"
-#include "fuse/firewall.h"
 #include "fuse/log.h"
 
 #include <errno.h>
@@ -73,58 +72,6 @@ int datapath_read(struct datapath *path, void *data, size_t length, uint64_t off
     return err;
 }
 
-/* Reads the guarded bytes at AT of the disk, and lays the write over a copy of them. */
-static int overlay(struct datapath *path, uint64_t at, size_t size, const uint8_t *data,
-                   uint64_t offset, uint64_t length, uint8_t *before, uint8_t *after)
-{
-    uint64_t from = offset > at ? offset : at, to = min_u64(offset + length, at + size);
-    int err = disk_read(path->disk, before, size, at);
-
-    if (err)
-        return err;
-    memcpy(after, before, size);
-    if (data)
-        memcpy(after + (from - at), data + (from - offset), to - from);
-    else
-        memset(after + (from - at), 0, to - from);
-    return 0;
-}
-
-/*
- * Judges a write of DATA (zeros if NULL) to the disk. The head of a disk smaller than
- * FIREWALL_HEAD is no ext4's; it is left alone.
- */
-static int pass_firewall(struct datapath *path, const uint8_t *data, uint64_t offset,
-                         uint64_t length)
-{
-    uint8_t before[FIREWALL_HEAD], after[FIREWALL_HEAD];
-    uint64_t disk = path->layout->disk_size;
-    uint32_t sector = path->layout->logical_sector;
-    const char *what = NULL;
-    int err = 0;
-
-    if (path->no_firewall || disk < 2 * FIREWALL_HEAD ||
-        !firewall_concerns(disk, sector, offset, length))
-        return 0;
-    if (offset < FIREWALL_HEAD) {
-        err = overlay(path, 0, FIREWALL_HEAD, data, offset, length, before, after);
-        if (!err)
-            what = firewall_judge_head(before, after, offset,
-                                       min_u64(offset + length, FIREWALL_HEAD), sector);
-    }
-    if (!err && !what && offset + length > disk - sector) {
-        err = overlay(path, disk - sector, sector, data, offset, length, before, after);
-        if (!err)
-            what = firewall_judge_tail(after, disk / sector - 1);
-    }
-    if (!what)
-        return err;
-    log_error("refused a write of %" PRIu64 " bytes at byte %" PRIu64
-              " of the disk: it would %s; whoever means it mounts with -o nofirewall",
-              length, offset, what);
-    return -EIO;
-}
-
 /* Judges what one BAT entry asks for; in *ASKED, unless it is refused. */
 static int judge_entry(struct datapath *path, uint64_t index, uint64_t value,
                        struct bat_request *asked)
@@ -136,7 +83,7 @@ static int judge_entry(struct datapath *path, uint64_t index, uint64_t value,
                   ": the blocks of this file cannot be moved or freed (it is 0x%" PRIx64 ")",
                   index, value, vhdx_bat_entry(path->layout, index));
     else if (asked->length)
-        err = pass_firewall(path, NULL, asked->offset, asked->length);
+        err = guard_judge(&path->guard, NULL, asked->offset, asked->length);
     return err;
 }
 
@@ -180,7 +127,7 @@ static int judge_write(struct datapath *path, const uint8_t *data, uint64_t offs
         if (p.kind == EXTENT_BAT)
             err = judge_bat(path, data, &p);
         else if (p.kind == EXTENT_DEVICE)
-            err = pass_firewall(path, data, p.backing, p.length);
+            err = guard_judge(&path->guard, data, p.backing, p.length);
     }
     return err;
 }
@@ -222,9 +169,7 @@ static bool needs_guard(const struct datapath *path, uint64_t offset, uint64_t e
         p = next_piece(path->map, offset, end);
         /* BAT entries may ask for zeros on the disk. */
         if (p.kind == EXTENT_BAT ||
-            (p.kind == EXTENT_DEVICE &&
-             firewall_concerns(path->layout->disk_size, path->layout->logical_sector, p.backing,
-                               p.length)))
+            (p.kind == EXTENT_DEVICE && guard_concerns(&path->guard, p.backing, p.length)))
             return true;
     }
     return false;
@@ -236,11 +181,11 @@ static int write_range(struct datapath *path, const uint8_t *data, uint64_t offs
 
     if (!needs_guard(path, offset, end))
         return write_pieces(path, data, offset, end);
-    pthread_mutex_lock(&path->guard);
+    pthread_mutex_lock(&path->guard.lock);
     err = judge_write(path, data, offset, end);
     if (!err)
         err = write_pieces(path, data, offset, end);
-    pthread_mutex_unlock(&path->guard);
+    pthread_mutex_unlock(&path->guard.lock);
     return err;
 }
 
@@ -326,18 +271,29 @@ void datapath_end(struct datapath *path, const struct direct *direct, int err)
 
 static int zero_disk(struct datapath *path, uint64_t offset, uint64_t length, bool discard)
 {
-    bool guarded =
-        firewall_concerns(path->layout->disk_size, path->layout->logical_sector, offset, length);
+    bool guarded = guard_concerns(&path->guard, offset, length);
     int err = 0;
 
     if (guarded) {
-        pthread_mutex_lock(&path->guard);
-        err = pass_firewall(path, NULL, offset, length);
+        pthread_mutex_lock(&path->guard.lock);
+        err = guard_judge(&path->guard, NULL, offset, length);
     }
-    if (!err)
+    if (!err) {
         err = disk_zero(path->disk, offset, length, discard);
+        if (err)
+            log_failed("zeroing", length, offset, EXTENT_DEVICE, err);
+    }
     if (guarded)
-        pthread_mutex_unlock(&path->guard);
+        pthread_mutex_unlock(&path->guard.lock);
+    return err;
+}
+
+static int zero_image(struct datapath *path, const struct piece *p, bool discard)
+{
+    int err = fence_write(path->fence, NULL, p->length, p->offset, discard);
+
+    if (err)
+        log_failed("zeroing", p->length, p->backing, p->kind, err);
     return err;
 }
 
@@ -361,11 +317,8 @@ static int zero_range(struct datapath *path, uint64_t offset, uint64_t end, bool
         if (p.kind == EXTENT_DEVICE)
             err = zero_disk(path, p.backing, p.length, discard);
         else if (p.kind == EXTENT_NTFS)
-            err = fence_write(path->fence, NULL, p.length, p.offset, discard);
+            err = zero_image(path, &p, discard);
         /* The pad is zeros already. */
-        if (err)
-            log_error("zeroing of %" PRIu64 " bytes at %" PRIu64 " of the %s failed: %s", p.length,
-                      p.backing, extent_kind_name(p.kind), strerror(-err));
     }
     return err;
 }

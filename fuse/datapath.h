@@ -14,10 +14,9 @@
 #include "common/extent.h"
 #include "fuse/disk.h"
 #include "fuse/fence.h"
+#include "fuse/guard.h"
 #include "fuse/store.h"
 #include "vhdxgen/layout.h"
-
-#include <pthread.h>
 
 struct datapath {
     const struct vhdx_layout *layout;
@@ -27,8 +26,7 @@ struct datapath {
     struct disk *image;  /* of the disk around the file, or NULL: MAP is the file's own */
     struct fence *fence; /* NULL when IMAGE is */
     bool read_only;
-    bool no_firewall;
-    pthread_mutex_t guard; /* serializes writes that the firewall looks at */
+    struct guard guard; /* of DISK */
 };
 
 int datapath_read(struct datapath *path, void *data, size_t length, uint64_t offset);

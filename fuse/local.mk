@@ -15,6 +15,7 @@ libdaemon_a_SOURCES = \
 	fuse/firewall.c fuse/firewall.h \
 	fuse/footprint.c fuse/footprint.h \
 	fuse/gpt.c fuse/gpt.h \
+	fuse/guard.c fuse/guard.h \
 	fuse/log.c fuse/log.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \

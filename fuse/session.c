@@ -71,16 +71,21 @@ static void notice_change(struct session *s, const struct footprint *given_back)
 
 static struct datapath path_of(struct session *s, enum view_id view)
 {
+    struct disk *disk = s->overlay ? overlay_disk(s->overlay) : &s->claim.backing.disk;
+
     return (struct datapath){
         .layout = &s->layout,
         .map = &s->views[view].map,
-        .disk = s->overlay ? overlay_disk(s->overlay) : &s->claim.backing.disk,
+        .disk = disk,
         .store = s->store,
         .image = view == VIEW_DISK ? &s->volume.image.disk : NULL,
         .fence = view == VIEW_DISK ? &s->volume.fence : NULL,
         .read_only = s->options->read_only,
-        .no_firewall = s->options->no_firewall,
-        .guard = PTHREAD_MUTEX_INITIALIZER,
+        .guard = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                  .disk = disk,
+                  .layout = &s->layout,
+                  .off = s->options->no_firewall,
+                  .latch = GUARD_LATCH},
     };
 }
 

@@ -38,6 +38,12 @@ tests_unit_test_firewall_SOURCES = tests/unit/test_firewall.c $(daemon_test_supp
 tests_unit_test_firewall_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_firewall_LDADD = $(daemon_test_ldadd)
 
+check_PROGRAMS += tests/unit/test_guard
+tests_unit_test_guard_SOURCES = tests/unit/test_guard.c \
+	tests/unit/ramdisk.c tests/unit/ramdisk.h $(daemon_test_support)
+tests_unit_test_guard_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_guard_LDADD = $(daemon_test_ldadd)
+
 check_PROGRAMS += tests/unit/test_dos_attributes
 tests_unit_test_dos_attributes_SOURCES = tests/unit/test_dos_attributes.c $(daemon_test_support)
 tests_unit_test_dos_attributes_CFLAGS = $(daemon_test_cflags)

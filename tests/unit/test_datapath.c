@@ -55,7 +55,10 @@ static int setup(void **state)
     memcpy(before, ram.data, DISK);
     P = layout.payload_offset;
     path = (struct datapath){
-        .layout = &layout, .map = &map, .disk = &ram.disk, .guard = PTHREAD_MUTEX_INITIALIZER};
+        .layout = &layout,
+        .map = &map,
+        .disk = &ram.disk,
+        .guard = {.lock = PTHREAD_MUTEX_INITIALIZER, .disk = &ram.disk, .layout = &layout}};
     assert_int_equal(store_open(&path.store, dir, UUID, &layout, 0, NULL), 0);
     log_forget();
     return 0;
@@ -155,7 +158,7 @@ static void test_bat_meets_the_firewall(void **state)
     assert_non_null(strstr(logged(), "superblock"));
     assert_int_equal(write_entry(0, 3), -EIO);
     assert_memory_equal(ram.data, before, DISK);
-    path.no_firewall = true;
+    path.guard.off = true;
     assert_int_equal(write_entry(0, 2), 0);
     assert_zero(0, 2 * MIB);
 }
@@ -194,7 +197,8 @@ static void test_firewall_sees_every_write(void **state)
     assert_int_equal(ram.writes + ram.zeros, 0);
     assert_int_equal(datapath_write(&path, pristine, MIB, P), 0); /* the file system's own */
     assert_int_equal(datapath_zero(&path, P + FIREWALL_HEAD, MIB, true), 0);
-    path.no_firewall = true;
+    assert_int_equal(datapath_zero(&path, P + DISK - MIB, MIB, false), 0);
+    path.guard.off = true;
     assert_int_equal(datapath_write(&path, data, 4096, P), 0);
     free(data);
     free(pristine);
@@ -230,6 +234,37 @@ static void test_firewall_cannot_read(void **state)
     assert_int_equal(datapath_write(&path, "x", 1, P), -EIO);
     assert_int_equal(datapath_zero(&path, P, 512, false), -EIO);
     assert_int_equal(ram.writes + ram.zeros, 0);
+}
+
+/* After a refusal the first and the last MiB take nothing, by whatever way it comes. */
+static void test_latch(void **state)
+{
+    uint8_t data[4096];
+
+    (void)state;
+    memset(data, 0x55, sizeof(data));
+    path.guard.latch = 3600 * 1000;
+    assert_int_equal(datapath_write(&path, data, 4096, P + MIB - 4096), 0);
+    assert_int_equal(datapath_zero(&path, P + 1024, 1024, false), -EIO);
+    memcpy(before, ram.data, DISK);
+    ram.writes = ram.zeros = 0;
+    assert_int_equal(datapath_write(&path, data, 4096, P + MIB - 4096), -EIO);
+    assert_int_equal(datapath_write(&path, data, 4096, P + MIB - 1), -EIO);
+    assert_int_equal(datapath_write(&path, data, 4096, P + DISK - MIB), -EIO);
+    assert_int_equal(datapath_write(&path, data, 4096, P + DISK - 1), -EIO);
+    assert_int_equal(datapath_zero(&path, P + MIB / 2, 512, true), -EIO);
+    assert_int_equal(datapath_zero(&path, P, DISK, false), -EIO);
+    assert_int_equal(write_entry(0, 2), -EIO);
+    assert_int_equal(write_entry(4, 3), -EIO);
+    assert_memory_equal(ram.data, before, DISK);
+    assert_int_equal(ram.writes + ram.zeros, 0);
+    assert_int_equal(write_entry(1, 2), 0);
+    assert_int_equal(datapath_write(&path, data, 4096, P + MIB), 0);
+    assert_int_equal(datapath_write(&path, data, 4096, P + DISK - MIB - 4096), 0);
+    assert_int_equal(datapath_write(&path, data, 4096, P + DISK), 0); /* the pad */
+    assert_int_equal(datapath_write(&path, data, 4096, VHDX_LOG_AT), 0);
+    path.guard.until = 1; /* long ago */
+    assert_int_equal(datapath_write(&path, data, 4096, P + MIB - 4096), 0);
 }
 
 static void test_pad(void **state)
@@ -337,7 +372,7 @@ static bool begins(bool write, size_t length, uint64_t offset)
 /* What goes to the device past all judgement is what nobody has to judge. */
 static void test_begin(void **state)
 {
-    const uint64_t head = P + FIREWALL_HEAD, tail = P + DISK - 512;
+    const uint64_t head = P + MIB, tail = P + DISK - MIB, last = P + DISK - 512;
 
     (void)state;
     assert_true(begins(true, 4096, P + 5 * MIB));
@@ -349,15 +384,21 @@ static void test_begin(void **state)
         assert_false(begins(true, 64 * KIB, at));
         assert_true(begins(false, 64 * KIB, at));
     }
-    assert_false(begins(true, 512, tail));
-    assert_false(begins(true, 4096, tail - 512));
-    assert_false(begins(true, 64 * KIB, tail - 64 * KIB + 512));
-    assert_true(begins(false, 512, tail));
+    for (uint64_t at = tail; at <= last; at += 512) {
+        assert_false(begins(true, 512, at));
+        assert_false(begins(true, 4096, at - 4096 + 512));
+        assert_false(begins(true, 64 * KIB, at - 64 * KIB + 512));
+        assert_true(begins(false, 512, at));
+    }
+    path.guard.off = true;
+    assert_true(begins(true, 4096, P));
+    assert_true(begins(true, 512, last));
+    path.guard.off = false;
     for (int write = 0; write < 2; write++) {
         assert_false(begins(write, 4096, 0));
         assert_false(begins(write, 4096, VHDX_BAT_AT));
         assert_false(begins(write, 4096, P - 512));        /* and a piece of the disk */
-        assert_false(begins(write, 4096, tail - 3 * 512)); /* and a piece of the pad */
+        assert_false(begins(write, 4096, last - 3 * 512)); /* and a piece of the pad */
         assert_false(begins(write, 4096, P + DISK));       /* the pad */
     }
     path.read_only = true;
@@ -426,6 +467,7 @@ int main(void)
         TEST(test_firewall_sees_every_write),
         TEST(test_firewall_at_the_end),
         TEST(test_firewall_cannot_read),
+        TEST(test_latch),
         TEST(test_pad),
         TEST(test_zero_spares_metadata),
         TEST(test_order_of_flushes),

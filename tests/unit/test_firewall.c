@@ -65,24 +65,6 @@ static void make_gpt(uint8_t *sector, size_t size, uint64_t lba, uint64_t other)
     put_le32(sector + 84, 128);
 }
 
-static void test_concerns(void **state)
-{
-    const uint64_t size = 10 * MIB;
-
-    (void)state;
-    assert_true(firewall_concerns(size, 512, 0, 1));
-    assert_true(firewall_concerns(size, 512, FIREWALL_HEAD - 1, 1));
-    assert_false(firewall_concerns(size, 512, FIREWALL_HEAD, 1));
-    assert_false(firewall_concerns(size, 512, FIREWALL_HEAD, size - FIREWALL_HEAD - 512));
-    assert_true(firewall_concerns(size, 512, FIREWALL_HEAD, size - FIREWALL_HEAD - 511));
-    assert_true(firewall_concerns(size, 512, size - 512, 1));
-    assert_true(firewall_concerns(size, 512, size - 1, 1));
-    assert_false(firewall_concerns(size, 512, size - 513, 1));
-    assert_true(firewall_concerns(size, 4096, size - 4096, 1));
-    assert_false(firewall_concerns(size, 4096, size - 4097, 1));
-    assert_false(firewall_concerns(size, 512, 0, 0));
-}
-
 static void test_mbr(void **state)
 {
     uint8_t mbr[4096];
@@ -276,14 +258,154 @@ static void test_not_ext(void **state)
     assert_null(judge(blank, head, sizeof(head), 0, 512)); /* mkfs */
 }
 
+/* Where mke2fs puts the descriptors; that they are there is seen in the file. */
+static void test_table(void **state)
+{
+    static const struct {
+        const char *block, *features, *group;
+        uint64_t size, at, length;
+    } cases[] = {
+        {"1024", "^64bit", "8192", 256 * MIB, 2048, 1024}, /* 32 groups of 32 bytes */
+        {"1024", "^64bit", "8192", 264 * MIB, 2048, 2048},
+        {"1024", "64bit", "8192", 256 * MIB, 2048, 2048},
+        {"1024", "64bit,^resize_inode", "8192", 256 * MIB, 2048, 2048},
+        {"1024", "bigalloc,64bit", "8192", GIB, 2048, 1024},
+        {"1024", "meta_bg,^resize_inode,64bit", "8192", 256 * MIB, 2048, 1024},
+        {"2048", "64bit", "8192", 256 * MIB, 2048, 2048},
+        {"4096", "64bit", "8192", 256 * MIB, 4096, 4096},
+        {"4096", "64bit", "1024", 256 * MIB, 4096, 4096},
+        {"4096", "64bit", "2048", GIB, 4096, 8192}, /* 128 groups of 64 bytes */
+        {"65536", "64bit,^has_journal", "65528", GIB, 65536, 65536},
+    };
+    cleanup_free char *path = join(temp_dir(true), "image");
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint8_t data[FIREWALL_HEAD], first[FIREWALL_DESCRIPTOR], none[FIREWALL_DESCRIPTOR] = {0};
+        struct firewall_table t;
+
+        make_file(path, cases[i].size);
+        assert_int_equal(run_program((const char *const[]){"mke2fs", "-q", "-F", "-F", "-t", "ext4",
+                                                           "-b", cases[i].block, "-g",
+                                                           cases[i].group, "-O", cases[i].features,
+                                                           "-E", "lazy_itable_init=1", path, NULL}),
+                         0);
+        read_file(path, data, sizeof(data), 0);
+        assert_true(firewall_table(data, &t));
+        assert_int_equal(t.at, cases[i].at);
+        assert_int_equal(t.size, cases[i].length);
+        read_file(path, first, sizeof(first), t.at);
+        assert_non_null(firewall_judge_descriptor(first, none, cases[i].size / t.block));
+        unlink(path);
+    }
+}
+
+/* Numbers that no file system has end in no table, never in a division by zero. */
+static void test_absurd_table(void **state)
+{
+    uint8_t data[FIREWALL_HEAD];
+    struct firewall_table t;
+    struct rng rng = {5};
+
+    (void)state;
+    assert_false(firewall_table(blank, &t));
+    memcpy(data, head, sizeof(data));
+    put_le32(data + 1024 + 0x18, 7); /* s_log_block_size */
+    assert_false(firewall_table(data, &t));
+    memcpy(data, head, sizeof(data));
+    put_le32(data + 1024 + 0x20, 0); /* s_blocks_per_group */
+    assert_false(firewall_table(data, &t));
+    memcpy(data, head, sizeof(data));
+    put_le32(data + 1024 + 0x60, get_le32(data + 1024 + 0x60) | 0x80);
+    put_le16(data + 1024 + 0xfe, 0); /* s_desc_size */
+    assert_false(firewall_table(data, &t));
+    put_le16(data + 1024 + 0xfe, 64);
+    assert_true(firewall_table(data, &t));
+    put_le32(data + 1024 + 0x60, 8); /* a journal */
+    assert_false(firewall_table(data, &t));
+    for (int i = 0; i < 100000; i++) {
+        rng_fill(&rng, data + 1024, 1024);
+        put_le32(data + 1024 + 0x18, (uint32_t)rng_below(&rng, 7));
+        put_le16(data + 1080, 0xef53);
+        if (firewall_table(data, &t))
+            assert_int_equal(t.size % t.block, 0);
+    }
+}
+
+static void test_descriptor(void **state)
+{
+    uint8_t before[FIREWALL_DESCRIPTOR], after[FIREWALL_DESCRIPTOR];
+
+    (void)state;
+    for (size_t at = 0; at < FIREWALL_DESCRIPTOR; at += 4) {
+        for (size_t i = 0; i < FIREWALL_DESCRIPTOR; i += 4)
+            put_le32(before + i, (uint32_t)(30 + i));
+        memcpy(after, before, sizeof(after));
+        assert_null(firewall_judge_descriptor(before, after, 1000));
+        put_le32(after + at, 999); /* moved */
+        assert_null(firewall_judge_descriptor(before, after, 1000));
+        put_le32(after + at, 1000);
+        assert_non_null(strstr(firewall_judge_descriptor(before, after, 1000), "descriptor"));
+        put_le32(after + at, 0);
+        assert_non_null(firewall_judge_descriptor(before, after, 1000));
+        assert_null(firewall_judge_descriptor(after, after, 1000)); /* was none before */
+    }
+    memset(after, 0, sizeof(after));
+    assert_non_null(firewall_judge_blanking(before, 128));
+    assert_null(firewall_judge_blanking(before, 12));
+    assert_null(firewall_judge_blanking(blank, 4096)); /* nothing was there */
+}
+
+static void make_entry(uint8_t entry[128], uint64_t first, uint64_t last)
+{
+    memset(entry, 0, 128);
+    memset(entry, 0xaf, 16);
+    memset(entry + 16, 0x17, 16);
+    put_le64(entry + 32, first);
+    put_le64(entry + 40, last);
+}
+
+static void test_entry(void **state)
+{
+    uint8_t before[128] = {0}, after[128];
+
+    (void)state;
+    make_entry(after, 6, 2554);
+    assert_non_null(strstr(firewall_judge_entry(before, after, 2560), "GPT"));
+    assert_non_null(firewall_judge_entry(before, after, 2555));
+    assert_null(firewall_judge_entry(before, after, 2554)); /* ends behind the disk */
+    assert_null(firewall_judge_entry(after, after, 2560));  /* was there before */
+    make_entry(after, 6, 6);
+    assert_non_null(firewall_judge_entry(before, after, 2560));
+    make_entry(after, 7, 6);
+    assert_null(firewall_judge_entry(before, after, 2560));
+    make_entry(after, 0, 6);
+    assert_null(firewall_judge_entry(before, after, 2560));
+    make_entry(after, 6, 2554);
+    memset(after, 0, 16);
+    assert_null(firewall_judge_entry(before, after, 2560));
+    make_entry(after, 6, 2554);
+    memset(after + 16, 0, 16);
+    assert_null(firewall_judge_entry(before, after, 2560));
+    assert_null(firewall_judge_entry(before, before, 2560));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_concerns),      cmocka_unit_test(test_mbr),
-        cmocka_unit_test(test_mbr_in_pieces), cmocka_unit_test(test_boot_loader),
-        cmocka_unit_test(test_primary_gpt),   cmocka_unit_test(test_gpt_in_pieces),
-        cmocka_unit_test(test_backup_gpt),    cmocka_unit_test(test_blanking),
-        cmocka_unit_test(test_not_ext),       cmocka_unit_test(test_superblock_updates),
+        cmocka_unit_test(test_mbr),
+        cmocka_unit_test(test_mbr_in_pieces),
+        cmocka_unit_test(test_boot_loader),
+        cmocka_unit_test(test_primary_gpt),
+        cmocka_unit_test(test_gpt_in_pieces),
+        cmocka_unit_test(test_backup_gpt),
+        cmocka_unit_test(test_blanking),
+        cmocka_unit_test(test_not_ext),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_absurd_table),
+        cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_entry),
+        cmocka_unit_test(test_superblock_updates),
     };
 
     return cmocka_run_group_tests_name("firewall", tests, setup, NULL);

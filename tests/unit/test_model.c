@@ -40,7 +40,7 @@ struct geometry {
     uint64_t disk;
     uint64_t fs; /* bytes of the file system; not 0: it must stay clean */
     uint32_t block;
-    bool firewall, discard, tiny;
+    bool firewall, latch, discard, tiny;
 };
 
 enum op_kind {
@@ -76,6 +76,8 @@ struct model {
     uint8_t *meta, *bat, *disk;
     uint8_t *fresh_meta, *fresh_head; /* what the file needs to be opened again */
     uint64_t P, size;
+    bool latched; /* until it is closed: for so long no test runs */
+    bool suspended;
 };
 
 static const char *memory_dir, *disk_dir;
@@ -90,8 +92,10 @@ static void describe(const struct model *m)
 
     fprintf(stderr, "%s, disk of %" PRIu64 " bytes, blocks of %u, %s%s%s, operation %" PRIu64 "\n",
             storage_names[g->storage], g->disk, m->layout.block_size,
-            g->firewall ? "firewall" : "no firewall", g->fs ? ", quiet file system" : "",
-            g->discard ? "" : ", nodiscard", m->number);
+            !g->firewall ? "no firewall"
+            : g->latch   ? "firewall with a latch"
+                         : "firewall",
+            g->fs ? ", quiet file system" : "", g->discard ? "" : ", nodiscard", m->number);
 }
 
 /* Never an assert in a child: it would go on with the other tests. */
@@ -143,31 +147,82 @@ static void oracle_read(const struct model *m, uint8_t *data, size_t length, uin
     }
 }
 
-/* Whether the firewall lets [offset, offset + length) of the disk become DATA, or zeros. */
-static bool oracle_passes(const struct model *m, const uint8_t *data, uint64_t offset,
-                          uint64_t length)
+/* What LENGTH bytes at AT of the disk would be after DATA, or zeros, were written to OFFSET. */
+static bool oracle_after(const struct model *m, const uint8_t *data, uint64_t offset, uint64_t end,
+                         uint64_t at, size_t length, uint8_t *after)
 {
-    uint8_t after[GUARD];
-    uint64_t disk = m->geometry.disk, end = offset + length, tail = disk - m->layout.logical_sector;
+    memcpy(after, m->disk + at, length);
+    for (uint64_t i = offset > at ? offset : at; i < min_u64(end, at + length); i++)
+        after[i - at] = data ? data[i - offset] : 0;
+    return offset < at + length && end > at;
+}
 
-    if (!m->geometry.firewall || disk < 2 * GUARD)
+static bool oracle_spares_table(const struct model *m, const uint8_t *data, uint64_t offset,
+                                uint64_t end)
+{
+    uint8_t after[4096];
+    struct firewall_table t;
+    uint64_t unit, stop, next;
+
+    if (!firewall_table(m->disk, &t) || t.at + t.block > m->geometry.disk)
         return true;
-    if (offset < GUARD) {
-        memcpy(after, m->disk, GUARD);
-        for (uint64_t i = offset; i < min_u64(end, GUARD); i++)
-            after[i] = data ? data[i - offset] : 0;
-        if (firewall_judge_head(m->disk, after, (size_t)offset, (size_t)min_u64(end, GUARD),
-                                m->layout.logical_sector))
-            return false;
-    }
-    if (end > tail) {
-        memcpy(after, m->disk + tail, (size_t)(disk - tail));
-        for (uint64_t i = offset > tail ? offset : tail; i < end; i++)
-            after[i - tail] = data ? data[i - offset] : 0;
-        if (firewall_judge_tail(after, disk / m->layout.logical_sector - 1))
+    if (oracle_after(m, data, offset, end, t.at, FIREWALL_DESCRIPTOR, after) &&
+        firewall_judge_descriptor(m->disk + t.at, after, m->geometry.disk / t.block))
+        return false;
+    unit = min_u64(t.block, 4096);
+    stop = min_u64(min_u64(end, t.at + t.size), MIB);
+    for (uint64_t at = offset > t.at ? offset : t.at; at < stop; at = next) {
+        next = min_u64(round_up(at + 1, unit), stop);
+        oracle_after(m, data, offset, end, at, (size_t)(next - at), after);
+        if (is_zero(after, (size_t)(next - at)) &&
+            firewall_judge_blanking(m->disk + at, (size_t)(next - at)))
             return false;
     }
     return true;
+}
+
+static bool oracle_spares_entry(const struct model *m, const uint8_t *data, uint64_t offset,
+                                uint64_t end, uint64_t at)
+{
+    uint8_t after[FIREWALL_ENTRY];
+
+    return at + FIREWALL_ENTRY > m->geometry.disk ||
+           !oracle_after(m, data, offset, end, at, sizeof(after), after) ||
+           !firewall_judge_entry(m->disk + at, after, m->geometry.disk / m->layout.logical_sector);
+}
+
+static bool oracle_spares_head(const struct model *m, const uint8_t *data, uint64_t offset,
+                               uint64_t end)
+{
+    uint8_t after[GUARD];
+    uint32_t sector = m->layout.logical_sector;
+
+    if (oracle_after(m, data, offset, end, 0, GUARD, after) &&
+        firewall_judge_head(m->disk, after, (size_t)offset, (size_t)min_u64(end, GUARD), sector))
+        return false;
+    return oracle_spares_table(m, data, offset, end) &&
+           (sector == 512 || oracle_spares_entry(m, data, offset, end, 2 * sector));
+}
+
+/* Whether the firewall lets [offset, offset + length) of the disk become DATA, or zeros. */
+static bool oracle_passes(struct model *m, const uint8_t *data, uint64_t offset, uint64_t length)
+{
+    uint64_t disk = m->geometry.disk, end = offset + length, tail = disk - m->layout.logical_sector;
+    uint8_t after[4096];
+    bool spares;
+
+    if (!m->geometry.firewall || m->suspended || disk < 2 * GUARD ||
+        (offset >= MIB && end + MIB <= disk))
+        return true;
+    if (m->latched)
+        return false;
+    spares = (!firewall_is_ext(m->disk) || oracle_spares_head(m, data, offset, end)) &&
+             (tail <= FIREWALL_ENTRIES ||
+              oracle_spares_entry(m, data, offset, end, tail - FIREWALL_ENTRIES)) &&
+             (!oracle_after(m, data, offset, end, tail, (size_t)(disk - tail), after) ||
+              !firewall_judge_tail(after, disk / m->layout.logical_sector - 1));
+    m->latched = m->geometry.latch && !spares;
+    return spares;
 }
 
 /* The BAT entries that a write touches, and what they ask for. Two passes: judge, then do. */
@@ -361,7 +416,9 @@ static uint64_t random_offset(struct model *m, size_t length)
                                 VHDX_BAT_AT + 8 * m->layout.bat_entries,
                                 m->P,
                                 m->P + GUARD,
+                                m->P + MIB,
                                 m->P + min_u64(m->layout.block_size, m->geometry.disk),
+                                m->P + m->geometry.disk - min_u64(MIB, m->geometry.disk),
                                 m->P + m->geometry.disk,
                                 m->size};
     struct rng *rng = &m->rng;
@@ -481,6 +538,24 @@ static void step(struct model *m, bool with_session)
 
 /* --- lives --- */
 
+/* The firewall may have words to say to the way back from random bytes. */
+static void set_firewall(struct model *m, bool on, bool with_session)
+{
+    m->suspended = !on;
+    m->latched = false;
+    if (with_session) {
+        m->session.views[VIEW_VHDX].path.guard.off = !on || !m->geometry.firewall;
+        m->session.views[VIEW_VHDX].path.guard.until = 0;
+    }
+}
+
+/* The latch of a new claim: it lasts, or there is none. */
+static void set_latch(struct model *m)
+{
+    m->session.views[VIEW_VHDX].path.guard.latch = m->geometry.latch ? 24 * 3600 * 1000 : 0;
+    m->latched = false;
+}
+
 static void start(struct model *m)
 {
     struct failure failure = {0};
@@ -490,6 +565,7 @@ static void start(struct model *m)
         err = session_open(&m->session, VIEW_VHDX, true, &failure);
     if (err)
         mismatch(m, "cannot be opened: %d: %s", err, failure.text);
+    set_latch(m);
     if (session_size(&m->session, VIEW_VHDX) != m->size)
         mismatch(m, "the file has %" PRIu64 " bytes", session_size(&m->session, VIEW_VHDX));
 }
@@ -524,7 +600,9 @@ static void put_back(struct model *m, const uint8_t *fresh, uint64_t offset, siz
 /* Random bytes are no ext4 and no VHDX: what is needed to open it again is written back. */
 static void heal(struct model *m, bool with_session)
 {
+    set_firewall(m, false, with_session);
     put_back(m, m->fresh_head, m->P, (size_t)min_u64(GUARD, m->geometry.disk), with_session);
+    set_firewall(m, true, with_session);
     put_back(m, m->fresh_meta + VHDX_HEADER_1_AT, VHDX_HEADER_1_AT, 4096, with_session);
     put_back(m, m->fresh_meta + VHDX_HEADER_2_AT, VHDX_HEADER_2_AT, 4096, with_session);
     put_back(m, m->fresh_meta + VHDX_METADATA_AT, VHDX_METADATA_AT, VHDX_METADATA_ITEMS + 4096,
@@ -538,6 +616,7 @@ static void die_in_a_child(struct model *m, uint64_t ops)
     pid_t pid;
 
     stop(m);
+    m->latched = false;
     fflush(NULL);
     pid = fork();
     m->child = pid == 0;
@@ -562,6 +641,7 @@ static void change_life(struct model *m)
         session_release(&m->session, VIEW_VHDX, true);
         if (session_open(&m->session, VIEW_VHDX, true, NULL) < 0)
             mismatch(m, "cannot be opened again");
+        set_latch(m);
         count.reopened++;
         break;
     case 1:
@@ -594,6 +674,7 @@ static struct geometry random_geometry(struct rng *rng)
                          .disk = MIB + rng_below(rng, 12 * MIB),
                          .block = blocks[rng_below(rng, ARRAY_SIZE(blocks))] * (uint32_t)MIB,
                          .firewall = rng_one_in(rng, 2),
+                         .latch = rng_one_in(rng, 4),
                          .discard = !rng_one_in(rng, 4)};
 
     if (rng_one_in(rng, 8))
