@@ -28,7 +28,7 @@ bool claim_wait(unsigned *waited)
 {
     const struct timespec step = {.tv_nsec = 10 * 1000 * 1000};
 
-    if (*waited == 200)
+    if (*waited == 100)
         return false;
     (*waited)++;
     nanosleep(&step, NULL);

@@ -34,7 +34,7 @@ int claim_take(struct claim *claim, const char *spec, const struct safety_policy
 
 /*
  * For who finds the object taken by somebody who may be about to let go: a process that was killed,
- * or a vhdxfs whose mount has just gone. Waits 10 ms, and returns false after 2 seconds in all;
+ * or a vhdxfs whose mount has just gone. Waits 10 ms, and returns false after a second in all;
  * *WAITED is 0 at first.
  */
 bool claim_wait(unsigned *waited);
