@@ -15,17 +15,21 @@ mnt=$DIR
 # attach KIB: INNER is a loop device over the payload, as a client's disk; its requests have KIB KiB at most, 0: as they come.
 attach() {
     local block=$disk
-    INNER=$(losetup --find --show --offset $P --sizelimit "$(blockdev --getsize64 "$block")" \
-        --sector-size "$(blockdev --getss "$block")" "$VHDX")
-    defer detached "$INNER" "$(loop_id "$INNER")"
+    new_loop "$VHDX" --offset "$P" --sizelimit "$(blockdev --getsize64 "$block")" \
+        --sector-size "$(blockdev --getss "$block")"
+    INNER=$LOOP
+    limit=/sys/block/${INNER#/dev/}/queue/max_sectors_kb
+    own_limit=$(<"$limit")
     if (($1)); then
-        echo "$1" >"/sys/block/${INNER#/dev/}/queue/max_sectors_kb"
+        defer restore "$limit" "$own_limit" # it outlives the attachment
+        echo "$1" >"$limit"
     fi
 }
-detached() { loop_gone "$1" "$2" || losetup -d "$1"; }
+restore() { echo "$2" >"$1"; }
 detach() {
     sync "$INNER" 2>/dev/null || true
     blockdev --flushbufs "$INNER" 2>/dev/null || true
+    restore "$limit" "$own_limit"
     losetup -d "$INNER"
     wait_until "$DEADLINE" device_free "$disk"
 }

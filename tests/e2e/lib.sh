@@ -163,8 +163,10 @@ new_loop() {
     local file=$1 id
     shift
     LOOP=$(losetup --find --show "$@" "$file")
-    # A write protection by ioctl outlives the attachment, so a test that was killed leaves it to the next.
+    # A write protection by ioctl and a limit of the requests' size outlive the attachment, so a test that was killed
+    # leaves them to the next. 0 is the kernel's own limit, from 6.9 on.
     [[ " $* " == *" --read-only "* ]] || blockdev --setrw "$LOOP"
+    { echo 0 >"/sys/block/${LOOP#/dev/}/queue/max_sectors_kb"; } 2>/dev/null || true
     id=$(loop_id "$LOOP")
     if [[ ${VHDXFS_LOOPS-} ]]; then
         echo "$LOOP $id" >>"$VHDXFS_LOOPS"

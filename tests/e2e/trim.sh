@@ -70,9 +70,8 @@ stop_serving
 note "an ext4 in the file, mounted with discard: its trims arrive"
 mke2fs -q -F -t ext4 "$disk"
 serve "$disk" "$export_dir"
-inner=$(losetup --find --show --direct-io=on --offset $P --sizelimit $((64 * MiB)) "$VHDX")
-defer losetup_detached "$inner"
-losetup_detached() { losetup -d "$1" 2>/dev/null || true; }
+new_loop "$VHDX" --direct-io=on --offset "$P" --sizelimit $((64 * MiB))
+inner=$LOOP
 new_dir mnt
 mnt=$DIR
 mount_at "$inner" "$mnt" -o discard
