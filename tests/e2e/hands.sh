@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 POKE=$BUILD/tests/tools/poke
 
-rounds=$([[ ${QUICK-}${SANITIZED-} ]] && echo 4 || echo 24)
+rounds=$([[ ${QUICK-}${SANITIZED-} ]] && echo 4 || echo 16)
 size=$((64 * MiB)) fs=$((16 * MiB)) # a file system in front, room for stamps behind
 vhdx_geometry "$size" "$MiB"
 new_dir export
@@ -129,7 +129,7 @@ e2fsck -fn "$image" >/dev/null 2>&1 || fail "e2fsck is not content with $image"
 # --- races ------------------------------------------------------------------------
 
 serve "$disk" "$export_dir"
-tries=$([[ ${QUICK-}${SANITIZED-} ]] && echo 40 || echo 400)
+tries=$([[ ${QUICK-}${SANITIZED-} ]] && echo 40 || echo 200)
 
 note "two opens at once: both succeed"
 for ((i = 0; i < tries; i++)); do
@@ -168,7 +168,7 @@ opening() {
     done
     echo "$n $got" >"$SCRATCH/opens"
 }
-until=$((SECONDS + $([[ ${QUICK-}${SANITIZED-} ]] && echo 4 || echo 20)))
+until=$((SECONDS + $([[ ${QUICK-}${SANITIZED-} ]] && echo 4 || echo 12)))
 mounting &
 mounter=$!
 opening

@@ -35,7 +35,7 @@ bury() {
     unmounted "$DIR" || umount --lazy "$DIR"
 }
 defer bury
-"$STORM" kill --seed="$SEED" --count="$KILLS" --span=250 \
+"$STORM" kill --seed="$SEED" --count="$KILLS" --span=150 \
     --file="$DIR/ext4.vhdx" --payload="$P" --disk=$((40 * MiB)) --reserved=$((16 * MiB)) \
     --pidfile="$SCRATCH/pid" --mountpoint="$DIR" --command="$SCRATCH/look $DIR/ext4.vhdx" \
     -- "$VHDXFS" -f --pidfile="$SCRATCH/pid" -o "state=$STATE" "$LOOP" "$DIR" 2>"$SCRATCH/serve.storm.log" || {

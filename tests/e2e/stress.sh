@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 need stress-ng
 
-seconds=$([[ ${QUICK-}${SANITIZED-} ]] && echo 4 || echo 45)
+seconds=$([[ ${QUICK-}${SANITIZED-} ]] && echo 4 || echo 30)
 new_ext4 1536M
 device=$LOOP
 vhdx_geometry $((1536 * MiB)) "$MiB"
