@@ -4,6 +4,7 @@
 #include "fuse/fuse_uring.h"
 #include "fuse/log.h"
 #include "fuse/side_operations.h"
+#include "fuse/wire.h"
 #include "fuse/xattr_operations.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LARGEST_REQUEST (1024 * 1024)
 /* Asynchronous requests that the kernel sends before it waits for replies; its default is 12. */
 #define MOST_BACKGROUND 64
 
@@ -26,7 +26,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct exported *e = userdata;
 
-    conn->max_write = LARGEST_REQUEST;
+    conn->max_write = WIRE_LARGEST;
     conn->max_read = 0;
     conn->max_background = MOST_BACKGROUND;
     conn->congestion_threshold = MOST_BACKGROUND;

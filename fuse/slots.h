@@ -15,7 +15,7 @@
 #include "fuse/session.h"
 #include "fuse/wire.h"
 
-#define SLOT_PAYLOAD (1024 * 1024) /* bytes; the largest READ or WRITE asked for */
+#define SLOT_PAYLOAD WIRE_LARGEST
 #define SLOT_MESSAGE (WIRE_BEFORE_WRITE + SLOT_PAYLOAD)
 
 struct slot {

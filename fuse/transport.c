@@ -15,8 +15,8 @@
 
 #define SLOTS 32
 /* So many requests are received before the device is told of them; a large one ends it. */
-#define BATCH       16
-#define BATCH_LARGE (64 * KIB)
+#define BATCH 16
+#define LARGE (64 * KIB)
 /* When there was no load for so long, the memory that it took is given back. */
 #define REST_MS 5000
 
@@ -107,7 +107,8 @@ static bool give_to_device(struct transport *t, struct slot *slot)
 /* Whether it may be served on the spot: when it will not take long, as far as one can know. */
 static bool is_quick(const struct transport *t, const struct wire_request *r, bool alone)
 {
-    alone |= BACKING_IS_NULL; /* nothing to wait for */
+    /* While the device works on a large one, the next one can be copied. */
+    alone = (alone && r->size <= LARGE) || BACKING_IS_NULL; /* which waits for nothing */
     switch (r->kind) {
     case WIRE_READ:
         return alone && pace_is_quick(&t->pace);
@@ -189,7 +190,7 @@ static int gather(struct transport *t, struct slot *batch[BATCH], int most)
             return err;
         }
         batch[n++] = slot;
-        if (slot->length > BATCH_LARGE)
+        if (slot->length > LARGE)
             break;
     }
     return n;
@@ -232,7 +233,7 @@ static int serve_some(struct transport *t, bool *waited)
     else {
         bool alone = n == 1 && !t->flying;
 
-        if (!alone || batch[0]->length > BATCH_LARGE || batch[0]->request.size > BATCH_LARGE) {
+        if (!alone || batch[0]->length > LARGE || batch[0]->request.size > LARGE) {
             t->loaded = true;
             t->load = now();
         }

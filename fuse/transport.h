@@ -5,7 +5,7 @@
  * One thread, which is the caller's, receives all requests from the session's descriptor.
  *
  * - A lone READ or WRITE is done on the spot, with nothing in between that costs time: as long as
- *   the device is quick (pace.h).
+ *   the device is quick (pace.h), and the request is small.
  * - When several wait, or one is under way, those that are one read or write of the
  *   device (session_begin()) are given to the device through io_uring, and answered
  *   when they complete.

@@ -13,6 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * The largest READ or WRITE that we ask the kernel for, in bytes. It cuts what is larger, and sends
+ * the pieces at once: so one is copied while the device works on another.
+ */
+#define WIRE_LARGEST (512 * 1024)
 /* What stands before the payload of a WRITE, in bytes. */
 #define WIRE_BEFORE_WRITE 80
 /* What stands before the payload of a reply. */
