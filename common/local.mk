@@ -3,6 +3,7 @@ noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \
 	common/bytes.h \
 	common/cleanup.h \
+	common/clock.h \
 	common/crc32c.c common/crc32c.h \
 	common/extent.c common/extent.h \
 	common/guid.c common/guid.h \

@@ -2,6 +2,7 @@
 #include "fuse/commit.h"
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/io.h"
 #include "fuse/cow.h"
 #include "fuse/log.h"
@@ -13,7 +14,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A commit on its way. Zero or NULL is what is not open. */
@@ -212,11 +212,8 @@ static void show_progress(void *arg, uint64_t done)
 {
     struct progress *p = arg;
     char size[SIZE_TEXT_MAX];
-    struct timespec now;
-    int64_t tenths;
+    int64_t tenths = (int64_t)(monotonic_ns() / 100000000);
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    tenths = (int64_t)now.tv_sec * 10 + now.tv_nsec / 100000000;
     if (tenths < p->shown + 2 && done < p->total)
         return;
     p->shown = tenths;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/guard.h"
 
+#include "common/clock.h"
 #include "fuse/firewall.h"
 #include "fuse/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 /* A write that is not done yet. */
 struct change {
@@ -140,10 +140,7 @@ static int judge_tail(const struct change *c, const struct vhdx_layout *layout, 
 
 static uint64_t now(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return monotonic_ns() / 1000000;
 }
 
 static int refuse(struct guard *g, const struct change *c, const char *what)

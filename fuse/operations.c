@@ -205,14 +205,9 @@ static int open_view(struct exported *e, fuse_ino_t ino, bool writes, struct fai
     return err;
 }
 
-static bool opened_for_writing(const struct fuse_file_info *fi)
-{
-    return (fi->flags & O_ACCMODE) != O_RDONLY;
-}
-
 int export_open(struct exported *e, fuse_ino_t ino, int flags)
 {
-    bool writing = (flags & O_ACCMODE) != O_RDONLY;
+    bool writing = opens_for_writing(flags);
     struct failure failure = {.text = "out of memory"};
     int err;
 
@@ -262,7 +257,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 #endif
     if (fuse_reply_open(req, fi) == -ENOENT)
         /* The opener was interrupted: no release will come. */
-        session_release(e->session, view_of(ino), opened_for_writing(fi));
+        session_release(e->session, view_of(ino), opens_for_writing(fi->flags));
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -271,7 +266,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         side_op_release(req, fi);
         return;
     }
-    session_release(session_of(req), view_of(ino), opened_for_writing(fi));
+    session_release(session_of(req), view_of(ino), opens_for_writing(fi->flags));
     fuse_reply_err(req, 0);
 }
 

@@ -14,6 +14,8 @@
 #include "fuse/side.h"
 #include "fuse/xattrs.h"
 
+#include <fcntl.h>
+
 /* What is shown at the mount point. */
 struct exported {
     struct session *session;
@@ -26,6 +28,12 @@ struct exported {
 };
 
 extern const struct fuse_lowlevel_ops export_operations;
+
+/* Whether open(2)'s FLAGS ask for writing. */
+static inline bool opens_for_writing(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY;
+}
 
 /*
  * Opens the view INO with open(2)'s FLAGS: 0, or what the client is to be told; the log has the

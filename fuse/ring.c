@@ -66,8 +66,9 @@ void ring_free(struct ring *r)
 }
 
 /*
- * Registered memory is all there and stays: so only when it is needed. It may be more than may be
- * locked (a ring made with CAP_IPC_LOCK is not counted); then pages are looked up for each request.
+ * Registered memory is all there until ring_rest(): so only when it is needed. It may be more than
+ * may be locked (a ring made with CAP_IPC_LOCK is not counted); then pages are looked up for each
+ * request.
  */
 static void register_memory(struct ring *r)
 {

@@ -94,8 +94,7 @@ static void serve_open(const struct server *s, const struct slot *slot)
         send_small(s, slot, err, NULL, 0);
     else if (!send_small(s, slot, 0, payload, wire_put_opened(payload)))
         /* No release will come. */
-        session_release(s->export->session, view_of(slot->request.inode),
-                        (flags & O_ACCMODE) != O_RDONLY);
+        session_release(s->export->session, view_of(slot->request.inode), opens_for_writing(flags));
 }
 
 void serve_request(const struct server *s, struct slot *slot)

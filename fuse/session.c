@@ -226,16 +226,22 @@ int session_write(struct session *s, enum view_id view, const void *data, size_t
     return err;
 }
 
+/* What FUSE asks for may reach behind the end, or be nothing. */
+static bool lies_in(const struct session *s, enum view_id view, size_t length, uint64_t offset)
+{
+    return length && range_inside(offset, length, session_size(s, view));
+}
+
 bool session_is_device(const struct session *s, enum view_id view, size_t length, uint64_t offset)
 {
-    return length && range_inside(offset, length, session_size(s, view)) &&
+    return lies_in(s, view, length, offset) &&
            datapath_is_device(&s->views[view].path, length, offset);
 }
 
 bool session_begin(struct session *s, enum view_id view, struct direct *direct, bool write,
                    const void *data, size_t length, uint64_t offset)
 {
-    if (!length || !range_inside(offset, length, session_size(s, view)))
+    if (!lies_in(s, view, length, offset))
         return false;
     enter(s);
     return datapath_begin(&s->views[view].path, direct, write, data, length, offset);

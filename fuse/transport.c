@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/transport.h"
 
+#include "common/clock.h"
 #include "fuse/log.h"
 #include "fuse/pace.h"
 #include "fuse/ring.h"
@@ -57,14 +58,6 @@ void transport_free(struct transport *t)
     free(t);
 }
 
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* In a thread of the pool. */
 static void work(void *arg, struct slot *slot)
 {
@@ -76,11 +69,11 @@ static void work(void *arg, struct slot *slot)
 
 static void serve_here(struct transport *t, struct slot *slot)
 {
-    uint64_t begun = now();
+    uint64_t begun = monotonic_ns();
 
     serve_request(&t->server, slot);
     if (slot->request.kind == WIRE_READ || slot->request.kind == WIRE_WRITE)
-        pace_add(&t->pace, now() - begun, slot->request.size);
+        pace_add(&t->pace, monotonic_ns() - begun, slot->request.size);
     slots_put(&t->slots, slot);
 }
 
@@ -98,7 +91,8 @@ static bool give_to_device(struct transport *t, struct slot *slot)
         !session_begin(t->server.export->session, view_of(r->inode), &slot->direct,
                        r->kind == WIRE_WRITE, slot->payload, r->size, r->offset))
         return false;
-    slot->begun = t->flying ? 0 : now(); /* only the first one's time is the device's own */
+    slot->begun =
+        t->flying ? 0 : monotonic_ns(); /* only the first one's time is the device's own */
     t->flying++;
     ring_queue(t->ring, slot);
     return true;
@@ -148,7 +142,7 @@ static void complete(struct transport *t, struct slot *slot, int result)
 
     t->flying--;
     if (slot->begun)
-        pace_add(&t->pace, now() - slot->begun, d->length);
+        pace_add(&t->pace, monotonic_ns() - slot->begun, d->length);
     session_end(t->server.export->session, view_of(slot->request.inode), d, err);
     if (!good && !err) {
         workers_give(&t->workers, slot);
@@ -213,7 +207,7 @@ static int wait_for_more(struct transport *t)
         return ring_wait(t->ring, t->full ? -1 : t->server.fd);
     if (poll(&fd, 1, t->loaded ? REST_MS : -1) < 0 && errno != EINTR)
         return -errno;
-    if (t->loaded && now() - t->load >= REST_MS * UINT64_C(1000000))
+    if (t->loaded && monotonic_ns() - t->load >= REST_MS * UINT64_C(1000000))
         rest(t);
     return 0;
 }
@@ -235,7 +229,7 @@ static int serve_some(struct transport *t, bool *waited)
 
         if (!alone || batch[0]->length > LARGE || batch[0]->request.size > LARGE) {
             t->loaded = true;
-            t->load = now();
+            t->load = monotonic_ns();
         }
         for (int i = 0; i < n; i++)
             handle(t, batch[i], alone);

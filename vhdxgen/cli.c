@@ -136,14 +136,6 @@ void add_guid(json_object *object, const char *key, const struct guid *guid)
     add_text(object, key, guid_format(guid, text));
 }
 
-void add_hex(json_object *object, const char *key, uint64_t value)
-{
-    char text[24];
-
-    snprintf(text, sizeof(text), "0x%" PRIx64, value);
-    add_text(object, key, text);
-}
-
 int print_json(json_object *object)
 {
     puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |

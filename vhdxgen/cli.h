@@ -72,7 +72,6 @@ void add_text(json_object *object, const char *key, const char *value);
 void add_number(json_object *object, const char *key, uint64_t value);
 void add_flag(json_object *object, const char *key, bool value);
 void add_guid(json_object *object, const char *key, const struct guid *guid);
-void add_hex(json_object *object, const char *key, uint64_t value);
 /* Prints OBJECT and frees it; EXIT_IO when stdout fails. */
 int print_json(json_object *object);
 
