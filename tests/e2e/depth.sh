@@ -39,7 +39,7 @@ END
 mountpoint -q /sys/fs/fuse/connections || mount_at fusectl /sys/fs/fuse/connections -t fusectl
 serve -o disk "$device" "$export"
 if printf '6.2\n%s\n' "$(uname -r)" | sort --check --version-sort 2>/dev/null; then
-    file_at=$(($(stat -c %s "$export/disk.img") - 2 * MiB - VHDX_SIZE))
+    file_at=$(place_on_disk "$export/disk.img" $VHDX_SIZE)
     for view in "$VHDX 0" "$export/disk.img $file_at"; do
         python3 "$SCRATCH/writers" "${view% *}" $((${view#* } + P + reserved * MiB)) "$SERVE_PID" \
             "/sys/fs/fuse/connections/$(stat -c %d "$export")/waiting" || fail "direct writes wait for each other: ${view% *}"
@@ -108,7 +108,7 @@ hammer() {
     file=$VHDX
     if (($#)); then
         file=$export/disk.img
-        at=$(($(stat -c %s "$file") - 2 * MiB - VHDX_SIZE))
+        at=$(place_on_disk "$file" $VHDX_SIZE)
     fi
     make_jobs "$file" $at >"$SCRATCH/jobs"
     write_log "$file" $at &

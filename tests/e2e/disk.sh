@@ -146,7 +146,7 @@ exec 3>&-
 wait_until "$DEADLINE" device_free "$PART"
 
 note "the firewall guards the partition here, too"
-file_at=$(($(stat -c %s "$DISK") - 2 * MiB - $(stat -c %s "$VHDX")))
+file_at=$(place_on_disk "$DISK" "$(stat -c %s "$VHDX")")
 superblock=$((file_at + P + 1024))
 expect_fail 1 'Input/output' dd if=/dev/zero of="$DISK" bs=1024 seek=$((superblock / 1024)) count=1 conv=notrunc
 expect_grep "destroy the ext4 superblock" "$SERVE_LOG"

@@ -18,7 +18,7 @@ serve_disk() {
     new_dir export
     serve -o disk "$@" "$PART" "$DIR"
     DISK=$DIR/disk.img
-    FILE_AT=$(($(stat -c %s "$DISK") - 2 * MiB - $(stat -c %s "$VHDX")))
+    FILE_AT=$(place_on_disk "$DISK" "$(stat -c %s "$VHDX")")
     vhdx_geometry $((64 * MiB)) "$MiB"
     new_loop "$DISK" --offset "$MiB" --sizelimit $(($(stat -c %s "$DISK") - 2 * MiB))
     VOLUME=$LOOP

@@ -302,6 +302,17 @@ device_free() { wipefs --all --no-act "$1" >/dev/null 2>&1; }
 # opens FILE: it can be opened for reading; for wait_until.
 opens() { : <"$1"; }
 
+# --- volumes of NTFS ----------------------------------------------------------
+
+# mount_ntfs [-o OPTIONS] VOLUME: on mnt in this directory, what ntfs-3g can mount.
+mount_ntfs() {
+    ntfs-3g "$@" mnt
+    defer unmount mnt
+}
+
+# craft COMMAND...: changes a volume as Windows or an accident would; ntfs_craft.py tells.
+craft() { python3 -B "$SRC/tests/e2e/ntfs_craft.py" "$@"; }
+
 # --- the exposed file ---------------------------------------------------------
 
 # vhdx_geometry DISKSIZE BLOCKSIZE [SECTORSIZE]: sets NB, BAT_SIZE, P (payload offset) and VHDX_SIZE as the layout of a
@@ -315,6 +326,9 @@ vhdx_geometry() {
     P=$((3 * MiB + BAT_SIZE))
     VHDX_SIZE=$((P + NB * bs))
 }
+
+# place_on_disk DISK VHDX_SIZE: where on disk.img the VHDX begins: before the volume's end and the copy of the GPT.
+place_on_disk() { echo $(($(stat -c %s "$1") - 2 * MiB - $2)); }
 
 # block_size FILE: as QEMU reads it.
 block_size() { qemu-img info -f vhdx --output=json "$1" | jq '."cluster-size"'; }

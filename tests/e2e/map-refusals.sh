@@ -13,11 +13,6 @@ mkdir bin
 printf '#!/bin/sh\nexec "%s" map "$@"\n' "$VHDXGEN" >bin/map # expect_fail takes programs only
 chmod +x bin/map
 PATH=$SCRATCH/bin:$PATH
-craft() { python3 -B "$SRC/tests/e2e/ntfs_craft.py" "$@"; }
-mount_ntfs() {
-    ntfs-3g "$@" mnt
-    defer unmount mnt
-}
 mkdir mnt
 
 # The volume that all others are made from, with a good file and bad ones that need no crafting.

@@ -10,15 +10,10 @@ need mkntfs ntfs-3g qemu-img qemu-io python3 jq losetup
 ! "$VHDXGEN" map "$SRC/README:/" 2>&1 | grep -q 'built without libntfs' || skip "vhdxgen was built without libntfs-3g"
 
 cd "$SCRATCH"
-craft() { python3 -B "$SRC/tests/e2e/ntfs_craft.py" "$@"; }
 table() { python3 -B "$SRC/tests/e2e/map_table.py" "$@"; }
 fresh_ntfs() { # FILE SIZE [mkntfs's options]
     truncate -s "$2" "$1"
     mkntfs -F -Q -q "${@:3}" "$1" >/dev/null 2>&1
-}
-mount_ntfs() { # what ntfs-3g can mount
-    ntfs-3g "$1" mnt
-    defer unmount mnt
 }
 mkdir mnt
 

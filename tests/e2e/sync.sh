@@ -54,7 +54,7 @@ for how in '' -s; do
     note "the VHDX ${how:+($how)}"
     flushed "$VHDX" $((P + 32 * MiB))
     note "the disk around it"
-    file_at=$(($(stat -c %s "$export/disk.img") - 2 * MiB - VHDX_SIZE))
+    file_at=$(place_on_disk "$export/disk.img" $VHDX_SIZE)
     flushed "$export/disk.img" $((file_at + P + 32 * MiB))
     cp --sparse=always "$VHDX" "$SCRATCH/through"
     stop_serving

@@ -13,7 +13,7 @@ new_dir export
 serve -o disk "$PART" "$DIR"
 DISK=$DIR/disk.img
 vhdx_geometry "$PART_SIZE" "$MiB"
-FILE_AT=$(($(stat -c %s "$DISK") - 2 * MiB - VHDX_SIZE))
+FILE_AT=$(place_on_disk "$DISK" $VHDX_SIZE)
 dd if=/dev/urandom of="$SCRATCH/data" bs=1M count=10 status=none
 
 cat >"$SCRATCH/write" <<'END'

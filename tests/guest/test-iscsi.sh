@@ -67,8 +67,7 @@ vhdx_geometry "$disk" "$MiB"
 new_dir export
 serve -d -o disk "$part" "$DIR" # each request is in the log
 export=$DIR
-# Where the VHDX is in the disk: in front of the end of the volume and of the GPT's copy.
-at=$(($(stat -c %s "$export/disk.img") - 2 * MiB - VHDX_SIZE))
+at=$(place_on_disk "$export/disk.img" $VHDX_SIZE)
 cmp -n 8 -i "$at:0" "$export/disk.img" <(echo vhdxfile) || fail "no VHDX at $at"
 payload=$((at + P))
 raw=$((payload + fs)) # the second half

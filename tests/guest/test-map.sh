@@ -10,11 +10,6 @@ need mkntfs ntfs-3g qemu-img python3 losetup sgdisk dmsetup gcc busybox debugfs
 "$SRC/tests/guest/kernel" >/dev/null 2>"$SCRATCH/log" || skip "$(tail -n 1 "$SCRATCH/log")"
 
 cd "$SCRATCH"
-craft() { python3 -B "$SRC/tests/e2e/ntfs_craft.py" "$@"; }
-mount_ntfs() {
-    ntfs-3g "$1" mnt
-    defer unmount mnt
-}
 mkdir mnt
 
 # --- the disk: a GPT with one NTFS partition, on it a VHDX in many pieces and one in one piece, with a root on it.
