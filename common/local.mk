@@ -6,7 +6,9 @@ libcommon_a_SOURCES = \
 	common/clock.h \
 	common/crc32c.c common/crc32c.h \
 	common/extent.c common/extent.h \
+	common/failure.c common/failure.h \
 	common/guid.c common/guid.h \
 	common/io.c common/io.h \
+	common/log.c common/log.h \
 	common/units.c common/units.h
 libcommon_a_CFLAGS = $(AM_CFLAGS) $(UUID_CFLAGS)

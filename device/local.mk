@@ -1,7 +1,6 @@
 # libdevice: which device a name means, and who holds it; for the daemon and for vhdxgen. Without libblkid no tags.
 noinst_LIBRARIES += libdevice.a
 libdevice_a_SOURCES = \
-	device/failure.c device/failure.h \
 	device/holders.c device/holders.h \
 	device/source.c device/source.h
 libdevice_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS)

@@ -3,7 +3,7 @@
 #ifndef DEVICE_SOURCE_H
 #define DEVICE_SOURCE_H
 
-#include "device/failure.h"
+#include "common/failure.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,9 +2,9 @@
 #include "fuse/claim.h"
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "device/holders.h"
 #include "device/source.h"
-#include "fuse/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/io.h"
+#include "common/log.h"
 #include "fuse/cow.h"
-#include "fuse/log.h"
 #include "fuse/overlay_open.h"
 #include "fuse/store_dir.h"
 

@@ -2,9 +2,9 @@
 #include "fuse/daemon.h"
 
 #include "common/cleanup.h"
+#include "common/failure.h"
 #include "common/io.h"
-#include "fuse/failure.h"
-#include "fuse/log.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/datapath.h"
 
+#include "common/log.h"
 #include "fuse/bat.h"
-#include "fuse/log.h"
 
 #include <errno.h>
 #include <inttypes.h>

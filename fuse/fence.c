@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/fence.h"
 
-#include "fuse/log.h"
+#include "common/log.h"
 #include "fuse/volume_file.h"
 
 #include <errno.h>

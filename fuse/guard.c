@@ -2,8 +2,8 @@
 #include "fuse/guard.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "fuse/firewall.h"
-#include "fuse/log.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -10,13 +10,11 @@ libdaemon_a_SOURCES = \
 	fuse/datapath.c fuse/datapath.h \
 	fuse/disk.h \
 	fuse/dos_attributes.c fuse/dos_attributes.h \
-	fuse/failure.h \
 	fuse/fence.c fuse/fence.h \
 	fuse/firewall.c fuse/firewall.h \
 	fuse/footprint.c fuse/footprint.h \
 	fuse/gpt.c fuse/gpt.h \
 	fuse/guard.c fuse/guard.h \
-	fuse/log.c fuse/log.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \
 	fuse/overlay.c fuse/overlay.h \

@@ -3,12 +3,12 @@
 #include "config.h"
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "common/units.h"
 #include "fuse/commit.h"
 #include "fuse/daemon.h"
 #include "fuse/ending.h"
 #include "fuse/fuse_uring.h"
-#include "fuse/log.h"
 #include "fuse/mountpoint.h"
 #include "fuse/operations.h"
 #include "fuse/privileges.h"

@@ -3,7 +3,7 @@
 #ifndef FUSE_MOUNTPOINT_H
 #define FUSE_MOUNTPOINT_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 
 #include <stdbool.h>
 

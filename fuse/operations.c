@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/operations.h"
 
+#include "common/log.h"
 #include "fuse/fuse_uring.h"
-#include "fuse/log.h"
 #include "fuse/side_operations.h"
 #include "fuse/wire.h"
 #include "fuse/xattr_operations.h"

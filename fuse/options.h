@@ -3,7 +3,7 @@
 #ifndef FUSE_OPTIONS_H
 #define FUSE_OPTIONS_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 #ifndef FUSE_OVERLAY_OPEN_H
 #define FUSE_OVERLAY_OPEN_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 #include "fuse/overlay_file.h"
 #include "fuse/probe.h"
 

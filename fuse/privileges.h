@@ -14,7 +14,7 @@
 #ifndef FUSE_PRIVILEGES_H
 #define FUSE_PRIVILEGES_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 
 #include <stdbool.h>
 

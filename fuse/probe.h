@@ -3,7 +3,7 @@
 #ifndef FUSE_PROBE_H
 #define FUSE_PROBE_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/serve.h"
 
-#include "fuse/log.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,10 +2,10 @@
 #include "fuse/session.h"
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "device/holders.h"
 #include "device/source.h"
 #include "fuse/commit.h"
-#include "fuse/log.h"
 
 #include <errno.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #ifndef FUSE_SIDE_H
 #define FUSE_SIDE_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "fuse/log.h"
+#include "common/log.h"
 #include "fuse/store_dir.h"
 #include "fuse/store_file.h"
 #include "vhdxgen/decode.h"

@@ -49,7 +49,7 @@
 #ifndef FUSE_STORE_H
 #define FUSE_STORE_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 #include "vhdxgen/layout.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #include "fuse/store_dir.h"
 
 #include "common/cleanup.h"
-#include "fuse/log.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #ifndef FUSE_STORE_DIR_H
 #define FUSE_STORE_DIR_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #include "fuse/transport.h"
 
 #include "common/clock.h"
-#include "fuse/log.h"
+#include "common/log.h"
 #include "fuse/pace.h"
 #include "fuse/ring.h"
 #include "fuse/workers.h"

@@ -17,8 +17,8 @@
 #ifndef FUSE_VOLUME_H
 #define FUSE_VOLUME_H
 
+#include "common/failure.h"
 #include "fuse/backing.h"
-#include "fuse/failure.h"
 #include "fuse/fence.h"
 #include "fuse/volume_file.h"
 

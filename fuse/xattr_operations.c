@@ -2,8 +2,8 @@
 #include "fuse/xattr_operations.h"
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "fuse/dos_attributes.h"
-#include "fuse/log.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/log.h"
 #include "common/units.h"
-#include "fuse/log.h"
 #include "fuse/store_dir.h"
 #include "fuse/xattrs_file.h"
 

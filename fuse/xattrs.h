@@ -13,7 +13,7 @@
 #ifndef FUSE_XATTRS_H
 #define FUSE_XATTRS_H
 
-#include "fuse/failure.h"
+#include "common/failure.h"
 
 #include <stdbool.h>
 #include <stddef.h>

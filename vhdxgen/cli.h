@@ -3,7 +3,7 @@
 #ifndef VHDXGEN_CLI_H
 #define VHDXGEN_CLI_H
 
-#include "device/failure.h"
+#include "common/failure.h"
 #include "vhdxgen/check.h"
 #include "vhdxgen/io.h"
 

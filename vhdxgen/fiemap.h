@@ -4,7 +4,7 @@
 #define VHDXGEN_FIEMAP_H
 
 #include "common/extent.h"
-#include "device/failure.h"
+#include "common/failure.h"
 
 #include <linux/fiemap.h>
 

@@ -4,8 +4,8 @@
 #define VHDXGEN_MAP_SOURCE_H
 
 #include "common/extent.h"
+#include "common/failure.h"
 #include "common/guid.h"
-#include "device/failure.h"
 #include "vhdxgen/io.h"
 
 #include <stdbool.h>

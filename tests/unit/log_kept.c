@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stands in for fuse/log.c: the linker takes these instead of the library's. Tests provoke
+ * Stands in for common/log.c: the linker takes these instead of the library's. Tests provoke
  * thousands of refusals, and want to look at the message, not at the screen.
  */
-#include "fuse/log.h"
+#include "common/log.h"
 
 #include "common/cleanup.h"
 #include "tests/unit/support.h"

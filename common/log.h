@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One log: standard error in the foreground, syslog (facility daemon) in the background. */
-#ifndef FUSE_LOG_H
-#define FUSE_LOG_H
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
 
 #include <stdbool.h>
 #include <syslog.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/log.h"
+#include "common/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>

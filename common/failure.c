@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "device/failure.h"
+#include "common/failure.h"
 
 #include <stdarg.h>
 #include <stdio.h>

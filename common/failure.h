@@ -3,8 +3,8 @@
  * A failure on its way to a person: what happened, why, and the cure. Functions
  * that can explain themselves take one, fill it with failed() and return -errno.
  */
-#ifndef DEVICE_FAILURE_H
-#define DEVICE_FAILURE_H
+#ifndef COMMON_FAILURE_H
+#define COMMON_FAILURE_H
 
 enum exit_code {
     EXIT_FINE = 0,
