@@ -2,7 +2,7 @@
 #include "fuse/datapath.h"
 
 #include "common/log.h"
-#include "fuse/bat.h"
+#include "vhdx/bat.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -16,7 +16,7 @@
 #include "fuse/fence.h"
 #include "fuse/guard.h"
 #include "fuse/store.h"
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 struct datapath {
     const struct vhdx_layout *layout;

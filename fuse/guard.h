@@ -20,7 +20,7 @@
 
 #include "common/units.h"
 #include "fuse/disk.h"
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 #include <pthread.h>
 

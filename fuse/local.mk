@@ -2,7 +2,6 @@
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
 	fuse/backing.c fuse/backing.h \
-	fuse/bat.c fuse/bat.h \
 	fuse/claim.c fuse/claim.h \
 	fuse/commit.c fuse/commit.h \
 	fuse/cow.c fuse/cow.h \
@@ -47,7 +46,7 @@ libdaemon_a_SOURCES += ntfs/build_none.c
 daemon_ntfs_libs =
 endif
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS) $(URING_CFLAGS)
-daemon_libs = libdaemon.a $(daemon_ntfs_libs) libdevice.a libvhdxgen.a libcommon.a \
+daemon_libs = libdaemon.a $(daemon_ntfs_libs) libdevice.a libvhdx.a libcommon.a \
 	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
 
 # vhdxfs: the daemon.

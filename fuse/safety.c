@@ -2,7 +2,7 @@
 #include "fuse/safety.h"
 
 #include "common/units.h"
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "fuse/store_dir.h"
 #include "fuse/store_file.h"
-#include "vhdxgen/decode.h"
+#include "vhdx/decode.h"
 
 #include <errno.h>
 #include <fcntl.h>

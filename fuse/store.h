@@ -50,7 +50,7 @@
 #define FUSE_STORE_H
 
 #include "common/failure.h"
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 #include <stdbool.h>
 

@@ -3,7 +3,7 @@
 #ifndef FUSE_STORE_FILE_H
 #define FUSE_STORE_FILE_H
 
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -16,7 +16,7 @@
 #include "common/extent.h"
 #include "fuse/gpt.h"
 #include "ntfs/geometry.h"
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 #define VOLUME_AT MIB
 

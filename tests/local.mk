@@ -1,6 +1,6 @@
 # Unit tests: a cmocka program per module.
 unit_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-unit_ldadd = libvhdxgen.a libcommon.a $(UUID_LIBS) $(CMOCKA_LIBS)
+unit_ldadd = libvhdx.a libcommon.a $(UUID_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_extent
 tests_unit_test_extent_SOURCES = tests/unit/test_extent.c
@@ -104,5 +104,5 @@ tests_unit_test_volume_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_volume_LDADD = $(daemon_test_ldadd)
 endif
 
-# The rest of libvhdxgen, and the fuzz targets.
-include tests/vhdxgen.mk
+# The rest of libvhdx, and the fuzz targets.
+include tests/vhdx.mk

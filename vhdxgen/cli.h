@@ -4,8 +4,8 @@
 #define VHDXGEN_CLI_H
 
 #include "common/failure.h"
-#include "vhdxgen/check.h"
-#include "vhdxgen/io.h"
+#include "vhdx/check.h"
+#include "vhdx/io.h"
 
 #include <json.h>
 #include <stdbool.h>

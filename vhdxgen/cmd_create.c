@@ -5,7 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "vhdxgen/encode.h"
+#include "vhdx/encode.h"
 #include "vhdxgen/output.h"
 
 #include <errno.h>

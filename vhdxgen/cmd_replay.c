@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vhdx/replay.h"
 #include "vhdxgen/cli.h"
-#include "vhdxgen/replay.h"
 
 #include "common/io.h"
 

@@ -3,8 +3,8 @@
 #ifndef VHDXGEN_DUMP_H
 #define VHDXGEN_DUMP_H
 
-#include "vhdxgen/image.h"
-#include "vhdxgen/io.h"
+#include "vhdx/image.h"
+#include "vhdx/io.h"
 
 /* Each prints one structure as it lies in the file, sound or not. 0 or -errno of reading. */
 int dump_identifier(const struct vhdx_io *io, const struct vhdx_image *image);

@@ -3,7 +3,7 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "vhdxgen/text.h"
+#include "vhdx/text.h"
 
 #include <ctype.h>
 #include <errno.h>

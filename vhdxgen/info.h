@@ -3,8 +3,8 @@
 #ifndef VHDXGEN_INFO_H
 #define VHDXGEN_INFO_H
 
-#include "vhdxgen/image.h"
-#include "vhdxgen/report.h"
+#include "vhdx/image.h"
+#include "vhdx/report.h"
 
 /* Each returns an exit status. */
 int print_info_text(const char *path, const struct vhdx_image *image,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vhdx/text.h"
 #include "vhdxgen/cli.h"
 #include "vhdxgen/info.h"
-#include "vhdxgen/text.h"
 
 #include <inttypes.h>
 

@@ -1,27 +1,4 @@
-# libvhdxgen: the format, pure: buffers and callbacks, no printing, no globals.
-noinst_LIBRARIES += libvhdxgen.a
-libvhdxgen_a_SOURCES = \
-	vhdxgen/check.c vhdxgen/check.h vhdxgen/check_impl.h \
-	vhdxgen/check_bat.c \
-	vhdxgen/check_headers.c \
-	vhdxgen/check_metadata.c \
-	vhdxgen/check_parent.c \
-	vhdxgen/check_regions.c \
-	vhdxgen/decode.c vhdxgen/decode.h \
-	vhdxgen/encode.c vhdxgen/encode.h \
-	vhdxgen/format.h \
-	vhdxgen/image.c vhdxgen/image.h \
-	vhdxgen/io.h \
-	vhdxgen/layout.c vhdxgen/layout.h \
-	vhdxgen/log.c vhdxgen/log.h \
-	vhdxgen/map.c vhdxgen/map.h \
-	vhdxgen/replay.c vhdxgen/replay.h \
-	vhdxgen/report.c vhdxgen/report.h \
-	vhdxgen/rules.c vhdxgen/rules.h \
-	vhdxgen/text.c vhdxgen/text.h \
-	vhdxgen/view.c vhdxgen/view.h
-
-# vhdxgen: the command line over it.
+# vhdxgen: the tool, a command line over libvhdx, libntfs and libdevice.
 bin_PROGRAMS += vhdxgen/vhdxgen
 vhdxgen_vhdxgen_SOURCES = \
 	vhdxgen/cli.c vhdxgen/cli.h \
@@ -47,7 +24,7 @@ vhdxgen_vhdxgen_SOURCES = \
 	vhdxgen/output.c vhdxgen/output.h \
 	vhdxgen/progress.c
 vhdxgen_vhdxgen_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(DEVMAPPER_CFLAGS)
-vhdxgen_vhdxgen_LDADD = libvhdxgen.a
+vhdxgen_vhdxgen_LDADD = libvhdx.a
 if NTFS
 vhdxgen_vhdxgen_LDADD += $(ntfs_libs)
 endif

@@ -6,7 +6,7 @@
 #include "common/extent.h"
 #include "common/failure.h"
 #include "common/guid.h"
-#include "vhdxgen/io.h"
+#include "vhdx/io.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

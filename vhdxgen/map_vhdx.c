@@ -3,9 +3,9 @@
 #include "vhdxgen/map_source.h"
 
 #include "common/units.h"
-#include "vhdxgen/check.h"
+#include "vhdx/check.h"
+#include "vhdx/map.h"
 #include "vhdxgen/cli.h"
-#include "vhdxgen/map.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
  */
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "vhdxgen/check.h"
+#include "vhdx/check.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes VHDX files field by field, right or wrong. Shares no code with libvhdxgen."""
+"""Makes VHDX files field by field, right or wrong. Shares no code with libvhdx."""
 
 import struct
 import uuid

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# On a big-endian machine (s390x, by qemu-user) libvhdxgen's tests pass, and check judges the corpus the same.
+# On a big-endian machine (s390x, by qemu-user) libvhdx's tests pass, and check judges the corpus the same.
 # S390X_ROOT names a directory with Debian's s390x libraries; without it tests/s390x fetches them once.
 # test: quick=no asan=no
 . "$(dirname "$0")/lib.sh"

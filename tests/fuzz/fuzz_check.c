@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Opens and judges anything at all. The only wrong answer is none. */
 #include "tests/fuzz/packed.h"
-#include "vhdxgen/check.h"
+#include "vhdx/check.h"
 
 #include <stdlib.h>
 

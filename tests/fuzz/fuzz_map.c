@@ -9,9 +9,9 @@
  */
 #include "common/bytes.h"
 #include "tests/fuzz/packed.h"
-#include "vhdxgen/check.h"
+#include "vhdx/check.h"
+#include "vhdx/map.h"
 #include "vhdxgen/fiemap.h"
-#include "vhdxgen/map.h"
 
 #include <stdlib.h>
 

@@ -5,8 +5,8 @@
  */
 #include "common/bytes.h"
 #include "tests/fuzz/packed.h"
-#include "vhdxgen/check.h"
-#include "vhdxgen/text.h"
+#include "vhdx/check.h"
+#include "vhdx/text.h"
 
 #include <stdlib.h>
 #include <string.h>

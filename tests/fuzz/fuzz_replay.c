@@ -4,8 +4,8 @@
  * be judged as it was when the same log was replayed in memory only.
  */
 #include "tests/fuzz/packed.h"
-#include "vhdxgen/check.h"
-#include "vhdxgen/replay.h"
+#include "vhdx/check.h"
+#include "vhdx/replay.h"
 
 #include <stdlib.h>
 

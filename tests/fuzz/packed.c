@@ -4,7 +4,7 @@
 #include "common/bytes.h"
 #include "common/crc32c.h"
 #include "common/units.h"
-#include "vhdxgen/format.h"
+#include "vhdx/format.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #ifndef TESTS_FUZZ_PACKED_H
 #define TESTS_FUZZ_PACKED_H
 
-#include "vhdxgen/io.h"
+#include "vhdx/io.h"
 
 #define PACKED_MAX (UINT32_C(16) << 20) /* bytes of the unpacked file */
 

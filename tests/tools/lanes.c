@@ -3,7 +3,7 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 #include <fcntl.h>
 #include <string.h>

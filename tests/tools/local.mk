@@ -7,7 +7,7 @@ tests_tools_storm_SOURCES = tests/tools/storm.c \
 	tests/tools/lanes.c tests/tools/lanes.h \
 	tests/tools/oracle.c tests/tools/oracle.h
 tests_tools_storm_CFLAGS = $(AM_CFLAGS) -pthread
-tests_tools_storm_LDADD = libvhdxgen.a libcommon.a $(UUID_LIBS)
+tests_tools_storm_LDADD = libvhdx.a libcommon.a $(UUID_LIBS)
 
 tests_tools_replay_log_SOURCES = tests/tools/replay-log.c
 tests_tools_replay_log_LDADD = libcommon.a $(UUID_LIBS)

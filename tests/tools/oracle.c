@@ -2,7 +2,7 @@
 #include "tests/tools/oracle.h"
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "vhdxgen/encode.h"
+#include "vhdx/encode.h"
 
 #include <inttypes.h>
 #include <string.h>

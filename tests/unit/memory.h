@@ -3,8 +3,8 @@
 #ifndef TESTS_UNIT_MEMORY_H
 #define TESTS_UNIT_MEMORY_H
 
-#include "vhdxgen/encode.h"
-#include "vhdxgen/io.h"
+#include "vhdx/encode.h"
+#include "vhdx/io.h"
 
 struct memory_write {
     uint64_t offset;

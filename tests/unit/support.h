@@ -9,7 +9,7 @@
 #define TESTS_SUPPORT_H
 
 #include "fuse/session.h"
-#include "vhdxgen/layout.h"
+#include "vhdx/layout.h"
 
 #include <stdbool.h>
 #include <stddef.h>

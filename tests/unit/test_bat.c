@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/bat.h"
+#include "vhdx/bat.h"
 
 #include "common/bytes.h"
 #include "tests/unit/support.h"

@@ -3,8 +3,8 @@
 #include "common/bytes.h"
 #include "tests/unit/memory.h"
 #include "tests/unit/unit.h"
-#include "vhdxgen/check.h"
-#include "vhdxgen/view.h"
+#include "vhdx/check.h"
+#include "vhdx/view.h"
 
 #include <errno.h>
 #include <stdlib.h>

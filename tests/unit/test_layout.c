@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/bytes.h"
 #include "tests/unit/unit.h"
-#include "vhdxgen/decode.h"
-#include "vhdxgen/encode.h"
+#include "vhdx/decode.h"
+#include "vhdx/encode.h"
 
 #include <errno.h>
 #include <stdlib.h>

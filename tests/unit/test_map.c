@@ -3,9 +3,9 @@
 #include "common/bytes.h"
 #include "tests/unit/memory.h"
 #include "tests/unit/unit.h"
-#include "vhdxgen/check.h"
+#include "vhdx/check.h"
+#include "vhdx/map.h"
 #include "vhdxgen/fiemap.h"
-#include "vhdxgen/map.h"
 
 #include <errno.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include "fuse/session.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
-#include "vhdxgen/check.h"
+#include "vhdx/check.h"
 
 #include <string.h>
 #include <sys/stat.h>

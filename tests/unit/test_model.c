@@ -12,7 +12,7 @@
 #include "fuse/session.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
-#include "vhdxgen/encode.h"
+#include "vhdx/encode.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -2,9 +2,9 @@
 /* Replay in memory and in place, and what is left when power goes at any moment of it. */
 #include "tests/unit/memory.h"
 #include "tests/unit/unit.h"
-#include "vhdxgen/check.h"
-#include "vhdxgen/replay.h"
-#include "vhdxgen/view.h"
+#include "vhdx/check.h"
+#include "vhdx/replay.h"
+#include "vhdx/view.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "fuse/store_file.h"
 #include "tests/unit/shadow.h"
 #include "tests/unit/unit.h"
-#include "vhdxgen/decode.h"
+#include "vhdx/decode.h"
 
 #include <errno.h>
 #include <fcntl.h>

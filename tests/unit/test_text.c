@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/unit.h"
-#include "vhdxgen/text.h"
+#include "vhdx/text.h"
 
 #include <string.h>
 
