@@ -1,7 +1,17 @@
-# libdevice: which device a name means, and who holds it; for the daemon and for vhdxgen. Without libblkid no tags.
+# libdevice: the partition below: which device a name means, who holds it, and, for the daemon, what it is, whether it may
+# be served, and how it is taken, read and written. Without libblkid no tags.
 noinst_LIBRARIES += libdevice.a
 libdevice_a_SOURCES = \
 	device/holders.c device/holders.h \
 	device/source.c device/source.h
-libdevice_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS)
+if DAEMON
+libdevice_a_SOURCES += \
+	device/backing.c device/backing.h \
+	device/claim.c device/claim.h \
+	device/disk.h \
+	device/footprint.c device/footprint.h \
+	device/probe.c device/probe.h \
+	device/safety.c device/safety.h
+endif
+libdevice_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS)
 device_libs = libdevice.a libcommon.a $(BLKID_LIBS)

@@ -17,8 +17,8 @@
 #ifndef FUSE_COMMIT_H
 #define FUSE_COMMIT_H
 
+#include "device/probe.h"
 #include "fuse/options.h"
-#include "fuse/probe.h"
 
 /* OPTIONS name the overlay and the source. 0 or -errno with FAILURE filled. */
 int commit_overlay(const struct options *options, struct failure *failure);

@@ -14,7 +14,7 @@
 #ifndef FUSE_COW_H
 #define FUSE_COW_H
 
-#include "fuse/claim.h"
+#include "device/claim.h"
 #include "fuse/options.h"
 #include "fuse/overlay.h"
 #include "fuse/store.h"

@@ -12,7 +12,7 @@
 #define FUSE_DATAPATH_H
 
 #include "common/extent.h"
-#include "fuse/disk.h"
+#include "device/disk.h"
 #include "fuse/fence.h"
 #include "fuse/guard.h"
 #include "fuse/store.h"

@@ -27,7 +27,7 @@
 #ifndef FUSE_FENCE_H
 #define FUSE_FENCE_H
 
-#include "fuse/disk.h"
+#include "device/disk.h"
 #include "fuse/watch.h"
 
 #include <pthread.h>

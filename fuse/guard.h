@@ -19,7 +19,7 @@
 #define FUSE_GUARD_H
 
 #include "common/units.h"
-#include "fuse/disk.h"
+#include "device/disk.h"
 #include "vhdx/layout.h"
 
 #include <pthread.h>

@@ -1,17 +1,13 @@
 # libdaemon: all of vhdxfs but the files that talk to libfuse, so that tests can link it.
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
-	fuse/backing.c fuse/backing.h \
-	fuse/claim.c fuse/claim.h \
 	fuse/commit.c fuse/commit.h \
 	fuse/cow.c fuse/cow.h \
 	fuse/daemon.c fuse/daemon.h \
 	fuse/datapath.c fuse/datapath.h \
-	fuse/disk.h \
 	fuse/dos_attributes.c fuse/dos_attributes.h \
 	fuse/fence.c fuse/fence.h \
 	fuse/firewall.c fuse/firewall.h \
-	fuse/footprint.c fuse/footprint.h \
 	fuse/gpt.c fuse/gpt.h \
 	fuse/guard.c fuse/guard.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
@@ -20,9 +16,7 @@ libdaemon_a_SOURCES = \
 	fuse/overlay_file.c fuse/overlay_file.h \
 	fuse/overlay_open.c fuse/overlay_open.h \
 	fuse/pace.h \
-	fuse/probe.c fuse/probe.h \
 	fuse/ring.c fuse/ring.h \
-	fuse/safety.c fuse/safety.h \
 	fuse/session.c fuse/session.h \
 	fuse/side.c fuse/side.h \
 	fuse/slots.c fuse/slots.h \

@@ -11,7 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "fuse/backing.h"
+#include "device/backing.h"
 
 #include <errno.h>
 #include <fcntl.h>

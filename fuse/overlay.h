@@ -33,7 +33,7 @@
 #ifndef FUSE_OVERLAY_H
 #define FUSE_OVERLAY_H
 
-#include "fuse/disk.h"
+#include "device/disk.h"
 #include "fuse/overlay_file.h"
 
 struct overlay;

@@ -12,8 +12,8 @@
 #define FUSE_OVERLAY_OPEN_H
 
 #include "common/failure.h"
+#include "device/probe.h"
 #include "fuse/overlay_file.h"
-#include "fuse/probe.h"
 
 /*
  * Opens the overlay file PATH for reading and writing, and locks it until the descriptor is

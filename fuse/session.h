@@ -16,7 +16,7 @@
 #ifndef FUSE_SESSION_H
 #define FUSE_SESSION_H
 
-#include "fuse/claim.h"
+#include "device/claim.h"
 #include "fuse/cow.h"
 #include "fuse/datapath.h"
 #include "fuse/options.h"

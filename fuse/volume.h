@@ -18,7 +18,7 @@
 #define FUSE_VOLUME_H
 
 #include "common/failure.h"
-#include "fuse/backing.h"
+#include "device/backing.h"
 #include "fuse/fence.h"
 #include "fuse/volume_file.h"
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_RAMDISK_H
 #define TESTS_RAMDISK_H
 
-#include "fuse/disk.h"
+#include "device/disk.h"
 
 #define RAMDISK_FD 12345
 

@@ -3,7 +3,7 @@
  * The same tests on every kind of thing there is: a file, buffered and direct, and, for root,
  * loop devices with sectors of 512 and of 4096 bytes.
  */
-#include "fuse/backing.h"
+#include "device/backing.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/footprint.h"
+#include "device/footprint.h"
 
 #include "common/cleanup.h"
 #include "common/crc32c.h"

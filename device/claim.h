@@ -8,12 +8,12 @@
  * and other instances of this program respect), and refused while a loop device stands on
  * it. At every claim it is looked at anew: it must be the partition it was.
  */
-#ifndef FUSE_CLAIM_H
-#define FUSE_CLAIM_H
+#ifndef DEVICE_CLAIM_H
+#define DEVICE_CLAIM_H
 
-#include "fuse/backing.h"
-#include "fuse/footprint.h"
-#include "fuse/safety.h"
+#include "device/backing.h"
+#include "device/footprint.h"
+#include "device/safety.h"
 
 struct claim {
     struct facts facts; /* as found when it was taken */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/probe.h"
+#include "device/probe.h"
 
 #include "common/cleanup.h"
 #include "device/holders.h"

@@ -11,10 +11,10 @@
  * writers, so that a stream of them cannot keep a read-modify-write waiting for ever: while one
  * waits, none can be begun. Closing waits for those that were begun.
  */
-#ifndef FUSE_BACKING_H
-#define FUSE_BACKING_H
+#ifndef DEVICE_BACKING_H
+#define DEVICE_BACKING_H
 
-#include "fuse/disk.h"
+#include "device/disk.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

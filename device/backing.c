@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/backing.h"
+#include "device/backing.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"

@@ -6,8 +6,8 @@
  * Offsets and lengths are in bytes, inside the disk, at any alignment. All functions may be
  * called from any thread, in parallel, and return 0 or -errno.
  */
-#ifndef FUSE_DISK_H
-#define FUSE_DISK_H
+#ifndef DEVICE_DISK_H
+#define DEVICE_DISK_H
 
 #include <stdbool.h>
 #include <stddef.h>

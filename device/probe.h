@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a device or image file is. Facts only; safety.h judges them. */
-#ifndef FUSE_PROBE_H
-#define FUSE_PROBE_H
+#ifndef DEVICE_PROBE_H
+#define DEVICE_PROBE_H
 
 #include "common/failure.h"
 

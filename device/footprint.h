@@ -11,10 +11,10 @@
  * image file: its times. Both: the head of the disk, where ext2 to ext4, btrfs, xfs and NTFS keep
  * superblocks, so that also a host that shares the disk is noticed when it mounted an ext4.
  */
-#ifndef FUSE_FOOTPRINT_H
-#define FUSE_FOOTPRINT_H
+#ifndef DEVICE_FOOTPRINT_H
+#define DEVICE_FOOTPRINT_H
 
-#include "fuse/backing.h"
+#include "device/backing.h"
 
 #include <time.h>
 

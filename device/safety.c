@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/safety.h"
+#include "device/safety.h"
 
 #include "common/units.h"
 #include "vhdx/layout.h"

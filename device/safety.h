@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The safety verdict: facts in, verdict out, nothing else touched. */
-#ifndef FUSE_SAFETY_H
-#define FUSE_SAFETY_H
+#ifndef DEVICE_SAFETY_H
+#define DEVICE_SAFETY_H
 
-#include "fuse/probe.h"
+#include "device/probe.h"
 
 struct safety_policy {
     bool read_only;
