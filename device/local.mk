@@ -14,4 +14,3 @@ libdevice_a_SOURCES += \
 	device/safety.c device/safety.h
 endif
 libdevice_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS)
-device_libs = libdevice.a libcommon.a $(BLKID_LIBS)

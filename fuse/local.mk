@@ -30,18 +30,10 @@ libdaemon_a_SOURCES = \
 	fuse/wire.c fuse/wire.h \
 	fuse/workers.c fuse/workers.h \
 	fuse/xattrs.c fuse/xattrs.h \
-	fuse/xattrs_file.c fuse/xattrs_file.h \
-	ntfs/geometry.c ntfs/geometry.h \
-	ntfs/record.c ntfs/record.h
-if NTFS
-daemon_ntfs_libs = libntfs.a $(NTFS_LIBS)
-else
-libdaemon_a_SOURCES += ntfs/build_none.c
-daemon_ntfs_libs =
-endif
-libdaemon_a_CFLAGS = $(AM_CFLAGS) $(BLKID_CFLAGS) $(EXT2FS_CFLAGS) $(URING_CFLAGS)
-daemon_libs = libdaemon.a $(daemon_ntfs_libs) libdevice.a libvhdx.a libcommon.a \
-	$(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
+	fuse/xattrs_file.c fuse/xattrs_file.h
+libdaemon_a_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
+daemon_libs = libdaemon.a libntfs.a libdevice.a libvhdx.a libcommon.a \
+	$(NTFS_LIBS) $(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
 
 # vhdxfs: the daemon.
 sbin_PROGRAMS += fuse/vhdxfs

@@ -24,9 +24,6 @@ vhdxgen_vhdxgen_SOURCES = \
 	vhdxgen/output.c vhdxgen/output.h \
 	vhdxgen/progress.c
 vhdxgen_vhdxgen_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(DEVMAPPER_CFLAGS)
-vhdxgen_vhdxgen_LDADD = libvhdx.a
-if NTFS
-vhdxgen_vhdxgen_LDADD += $(ntfs_libs)
-endif
-vhdxgen_vhdxgen_LDADD += $(device_libs) $(DEVMAPPER_LIBS) $(UUID_LIBS) $(JSON_LIBS)
+vhdxgen_vhdxgen_LDADD = libvhdx.a libntfs.a libdevice.a libcommon.a \
+	$(NTFS_LIBS) $(BLKID_LIBS) $(DEVMAPPER_LIBS) $(UUID_LIBS) $(JSON_LIBS)
 dist_man_MANS += man/vhdxgen.1
