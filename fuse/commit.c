@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "fuse/cow.h"
 #include "fuse/overlay_open.h"
-#include "fuse/store_dir.h"
+#include "state/directory.h"
 
 #include <errno.h>
 #include <fcntl.h>

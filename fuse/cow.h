@@ -17,7 +17,7 @@
 #include "device/claim.h"
 #include "fuse/options.h"
 #include "fuse/overlay.h"
-#include "fuse/store.h"
+#include "state/store.h"
 
 /* FILE.state, in memory of the caller's to free; NULL when out of memory. */
 char *cow_state_directory(const struct options *options);

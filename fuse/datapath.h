@@ -15,7 +15,7 @@
 #include "device/disk.h"
 #include "fuse/fence.h"
 #include "fuse/guard.h"
-#include "fuse/store.h"
+#include "state/store.h"
 #include "vhdx/layout.h"
 
 struct datapath {

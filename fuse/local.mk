@@ -18,21 +18,15 @@ libdaemon_a_SOURCES = \
 	fuse/pace.h \
 	fuse/ring.c fuse/ring.h \
 	fuse/session.c fuse/session.h \
-	fuse/side.c fuse/side.h \
 	fuse/slots.c fuse/slots.h \
-	fuse/store.c fuse/store.h \
-	fuse/store_dir.c fuse/store_dir.h \
-	fuse/store_file.c fuse/store_file.h \
 	fuse/volume.c fuse/volume.h \
 	fuse/volume_file.c fuse/volume_file.h \
 	fuse/volume_layout.c fuse/volume_layout.h \
 	fuse/watch.c fuse/watch.h \
 	fuse/wire.c fuse/wire.h \
-	fuse/workers.c fuse/workers.h \
-	fuse/xattrs.c fuse/xattrs.h \
-	fuse/xattrs_file.c fuse/xattrs_file.h
+	fuse/workers.c fuse/workers.h
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
-daemon_libs = libdaemon.a libntfs.a libdevice.a libvhdx.a libcommon.a \
+daemon_libs = libdaemon.a libstate.a libntfs.a libdevice.a libvhdx.a libcommon.a \
 	$(NTFS_LIBS) $(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
 
 # vhdxfs: the daemon.

@@ -11,8 +11,8 @@
 
 #include "fuse/fuse_api.h"
 #include "fuse/session.h"
-#include "fuse/side.h"
-#include "fuse/xattrs.h"
+#include "state/beside.h"
+#include "state/xattrs.h"
 
 #include <fcntl.h>
 

@@ -4,8 +4,8 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "fuse/store_dir.h"
 #include "ntfs/build.h"
+#include "state/directory.h"
 
 #include <errno.h>
 #include <fcntl.h>

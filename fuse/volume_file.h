@@ -7,8 +7,8 @@
 #ifndef FUSE_VOLUME_FILE_H
 #define FUSE_VOLUME_FILE_H
 
-#include "fuse/store_file.h"
 #include "fuse/volume_layout.h"
+#include "state/store_file.h"
 
 #define VOLUME_PAGE    4096
 #define VOLUME_NOTE_AT VOLUME_PAGE

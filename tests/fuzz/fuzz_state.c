@@ -7,9 +7,9 @@
 #include "common/bytes.h"
 #include "common/crc32c.h"
 #include "fuse/overlay_file.h"
-#include "fuse/store_file.h"
 #include "fuse/volume_file.h"
-#include "fuse/xattrs_file.h"
+#include "state/store_file.h"
+#include "state/xattrs_file.h"
 #include "tests/fuzz/packed.h"
 
 #include <stdlib.h>

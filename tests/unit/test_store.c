@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/store.h"
+#include "state/store.h"
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "fuse/store_file.h"
+#include "state/store_file.h"
 #include "tests/unit/shadow.h"
 #include "tests/unit/unit.h"
 #include "vhdx/decode.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/store_dir.h"
+#include "state/directory.h"
 
 #include "common/cleanup.h"
 #include "common/log.h"

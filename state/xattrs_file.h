@@ -4,8 +4,8 @@
  * CRC-32C over all behind it, count of records), then records: three lengths, then object,
  * name and value. Numbers are little-endian.
  */
-#ifndef FUSE_XATTRS_FILE_H
-#define FUSE_XATTRS_FILE_H
+#ifndef STATE_XATTRS_FILE_H
+#define STATE_XATTRS_FILE_H
 
 #include <stddef.h>
 #include <stdint.h>

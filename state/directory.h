@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Where a state file lies: names, ownership, locking and atomic replacement. See store.h. */
-#ifndef FUSE_STORE_DIR_H
-#define FUSE_STORE_DIR_H
+#ifndef STATE_DIRECTORY_H
+#define STATE_DIRECTORY_H
 
 #include "common/failure.h"
 

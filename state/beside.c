@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/side.h"
+#include "state/beside.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/units.h"
-#include "fuse/store_dir.h"
+#include "state/directory.h"
 
 #include <errno.h>
 #include <fcntl.h>

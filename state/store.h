@@ -46,8 +46,8 @@
  *   0      header, 4 KiB, written once
  *   8192   slots: page p, slot s at 8192 + (2 p + s) * 8192: 4 KiB descriptor, 4 KiB content
  */
-#ifndef FUSE_STORE_H
-#define FUSE_STORE_H
+#ifndef STATE_STORE_H
+#define STATE_STORE_H
 
 #include "common/failure.h"
 #include "vhdx/layout.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/store.h"
+#include "state/store.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "fuse/store_dir.h"
-#include "fuse/store_file.h"
+#include "state/directory.h"
+#include "state/store_file.h"
 #include "vhdx/decode.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The state file's format: encoding and checking of headers and slots, no I/O. See store.h. */
-#ifndef FUSE_STORE_FILE_H
-#define FUSE_STORE_FILE_H
+#ifndef STATE_STORE_FILE_H
+#define STATE_STORE_FILE_H
 
 #include "vhdx/layout.h"
 

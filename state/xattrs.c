@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/xattrs.h"
+#include "state/xattrs.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "fuse/store_dir.h"
-#include "fuse/xattrs_file.h"
+#include "state/directory.h"
+#include "state/xattrs_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

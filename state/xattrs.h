@@ -10,8 +10,8 @@
  * can wait for the same partition): so each change begins with reading it again. All functions
  * may be called from any thread and return 0 (or a length) or -errno.
  */
-#ifndef FUSE_XATTRS_H
-#define FUSE_XATTRS_H
+#ifndef STATE_XATTRS_H
+#define STATE_XATTRS_H
 
 #include "common/failure.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/xattrs_file.h"
+#include "state/xattrs_file.h"
 
 #include "common/bytes.h"
 #include "common/crc32c.h"
-#include "fuse/xattrs.h"
+#include "state/xattrs.h"
 
 #include <errno.h>
 #include <stdlib.h>

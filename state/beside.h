@@ -7,8 +7,8 @@
  * A file is known by an inode number above SIDE_INODES. All functions may be called from
  * any thread and return 0 or -errno.
  */
-#ifndef FUSE_SIDE_H
-#define FUSE_SIDE_H
+#ifndef STATE_BESIDE_H
+#define STATE_BESIDE_H
 
 #include "common/failure.h"
 

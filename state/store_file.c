@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/store_file.h"
+#include "state/store_file.h"
 
 #include "common/bytes.h"
 #include "common/crc32c.h"

@@ -1,0 +1,10 @@
+# libstate: what outlives the daemon: the VHDX metadata, extended attributes, and the small files beside the VHDX.
+noinst_LIBRARIES += libstate.a
+libstate_a_SOURCES = \
+	state/beside.c state/beside.h \
+	state/directory.c state/directory.h \
+	state/store.c state/store.h \
+	state/store_file.c state/store_file.h \
+	state/xattrs.c state/xattrs.h \
+	state/xattrs_file.c state/xattrs_file.h
+libstate_a_CFLAGS = $(AM_CFLAGS)
