@@ -1,8 +1,6 @@
 # libdaemon: all of vhdxfs but the files that talk to libfuse, so that tests can link it.
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
-	fuse/commit.c fuse/commit.h \
-	fuse/cow.c fuse/cow.h \
 	fuse/daemon.c fuse/daemon.h \
 	fuse/datapath.c fuse/datapath.h \
 	fuse/dos_attributes.c fuse/dos_attributes.h \
@@ -12,9 +10,6 @@ libdaemon_a_SOURCES = \
 	fuse/guard.c fuse/guard.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \
-	fuse/overlay.c fuse/overlay.h \
-	fuse/overlay_file.c fuse/overlay_file.h \
-	fuse/overlay_open.c fuse/overlay_open.h \
 	fuse/pace.h \
 	fuse/ring.c fuse/ring.h \
 	fuse/session.c fuse/session.h \
@@ -26,7 +21,7 @@ libdaemon_a_SOURCES = \
 	fuse/wire.c fuse/wire.h \
 	fuse/workers.c fuse/workers.h
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
-daemon_libs = libdaemon.a libstate.a libntfs.a libdevice.a libvhdx.a libcommon.a \
+daemon_libs = libdaemon.a liboverlay.a libstate.a libntfs.a libdevice.a libvhdx.a libcommon.a \
 	$(NTFS_LIBS) $(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
 
 # vhdxfs: the daemon.

@@ -5,7 +5,6 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "fuse/commit.h"
 #include "fuse/daemon.h"
 #include "fuse/ending.h"
 #include "fuse/fuse_uring.h"
@@ -13,6 +12,7 @@
 #include "fuse/operations.h"
 #include "fuse/privileges.h"
 #include "fuse/transport.h"
+#include "overlay/commit.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 #include "common/log.h"
 #include "device/holders.h"
 #include "device/source.h"
-#include "fuse/commit.h"
+#include "overlay/commit.h"
 
 #include <errno.h>
 #include <string.h>

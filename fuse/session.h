@@ -17,10 +17,10 @@
 #define FUSE_SESSION_H
 
 #include "device/claim.h"
-#include "fuse/cow.h"
 #include "fuse/datapath.h"
 #include "fuse/options.h"
 #include "fuse/volume.h"
+#include "overlay/cow.h"
 
 #include <time.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/overlay.h"
+#include "overlay/overlay.h"
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/crc32c.h"
-#include "fuse/overlay_open.h"
+#include "overlay/overlay_open.h"
 #include "tests/unit/shadow.h"
 #include "tests/unit/unit.h"
 

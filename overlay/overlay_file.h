@@ -10,8 +10,8 @@
  *
  * The file ends with the disk. It is sparse: it takes the space of what was written.
  */
-#ifndef FUSE_OVERLAY_FILE_H
-#define FUSE_OVERLAY_FILE_H
+#ifndef OVERLAY_OVERLAY_FILE_H
+#define OVERLAY_OVERLAY_FILE_H
 
 #include "common/units.h"
 

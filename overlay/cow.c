@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/cow.h"
+#include "overlay/cow.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "fuse/overlay_open.h"
+#include "overlay/overlay_open.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/commit.h"
+#include "overlay/commit.h"
 
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "fuse/cow.h"
-#include "fuse/overlay_open.h"
+#include "overlay/cow.h"
+#include "overlay/overlay_open.h"
 #include "state/directory.h"
 
 #include <errno.h>

@@ -8,12 +8,12 @@
  * the overlay and those around them are of two different histories. So at every opening the mark
  * must be what it was. A change that leaves the superblock alone (dd) is not noticed.
  */
-#ifndef FUSE_OVERLAY_OPEN_H
-#define FUSE_OVERLAY_OPEN_H
+#ifndef OVERLAY_OVERLAY_OPEN_H
+#define OVERLAY_OVERLAY_OPEN_H
 
 #include "common/failure.h"
 #include "device/probe.h"
-#include "fuse/overlay_file.h"
+#include "overlay/overlay_file.h"
 
 /*
  * Opens the overlay file PATH for reading and writing, and locks it until the descriptor is

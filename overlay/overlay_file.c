@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/overlay_file.h"
+#include "overlay/overlay_file.h"
 
 #include "common/bytes.h"
 #include "common/crc32c.h"

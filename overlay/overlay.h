@@ -30,11 +30,11 @@
  * time it holds what the bitmap in the file says. When only the writing of bitmap pages fails (no
  * space), the next flush writes them again. A write that fails has set no bit.
  */
-#ifndef FUSE_OVERLAY_H
-#define FUSE_OVERLAY_H
+#ifndef OVERLAY_OVERLAY_H
+#define OVERLAY_OVERLAY_H
 
 #include "device/disk.h"
-#include "fuse/overlay_file.h"
+#include "overlay/overlay_file.h"
 
 struct overlay;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/overlay_open.h"
+#include "overlay/overlay_open.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"

@@ -7,7 +7,7 @@
  * 'bits': whoever has seen a bit set and then flushes finds its page marked as changed.
  * Order: flushing; zeroing, stripe; bits.
  */
-#include "fuse/overlay.h"
+#include "overlay/overlay.h"
 
 #include "common/cleanup.h"
 #include "common/io.h"

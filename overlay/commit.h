@@ -14,8 +14,8 @@
  * Each step leaves what the earlier ones need as it is, so running them again ends the same; and
  * when the overlay is gone, all is done. (Without its state, step 4 was done before.)
  */
-#ifndef FUSE_COMMIT_H
-#define FUSE_COMMIT_H
+#ifndef OVERLAY_COMMIT_H
+#define OVERLAY_COMMIT_H
 
 #include "device/probe.h"
 #include "fuse/options.h"

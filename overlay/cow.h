@@ -11,12 +11,12 @@
  * FILE is made last and removed first: a FILE.state without FILE means nothing, and is made
  * anew. So creation is all or nothing.
  */
-#ifndef FUSE_COW_H
-#define FUSE_COW_H
+#ifndef OVERLAY_COW_H
+#define OVERLAY_COW_H
 
 #include "device/claim.h"
 #include "fuse/options.h"
-#include "fuse/overlay.h"
+#include "overlay/overlay.h"
 #include "state/store.h"
 
 /* FILE.state, in memory of the caller's to free; NULL when out of memory. */
