@@ -13,10 +13,10 @@
 
 #include "common/extent.h"
 #include "device/disk.h"
-#include "fuse/fence.h"
 #include "fuse/guard.h"
 #include "state/store.h"
 #include "vhdx/layout.h"
+#include "volume/fence.h"
 
 struct datapath {
     const struct vhdx_layout *layout;

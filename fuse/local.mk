@@ -4,9 +4,7 @@ libdaemon_a_SOURCES = \
 	fuse/daemon.c fuse/daemon.h \
 	fuse/datapath.c fuse/datapath.h \
 	fuse/dos_attributes.c fuse/dos_attributes.h \
-	fuse/fence.c fuse/fence.h \
 	fuse/firewall.c fuse/firewall.h \
-	fuse/gpt.c fuse/gpt.h \
 	fuse/guard.c fuse/guard.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \
@@ -14,14 +12,10 @@ libdaemon_a_SOURCES = \
 	fuse/ring.c fuse/ring.h \
 	fuse/session.c fuse/session.h \
 	fuse/slots.c fuse/slots.h \
-	fuse/volume.c fuse/volume.h \
-	fuse/volume_file.c fuse/volume_file.h \
-	fuse/volume_layout.c fuse/volume_layout.h \
-	fuse/watch.c fuse/watch.h \
 	fuse/wire.c fuse/wire.h \
 	fuse/workers.c fuse/workers.h
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
-daemon_libs = libdaemon.a liboverlay.a libstate.a libntfs.a libdevice.a libvhdx.a libcommon.a \
+daemon_libs = libdaemon.a libvolume.a liboverlay.a libstate.a libntfs.a libdevice.a libvhdx.a libcommon.a \
 	$(NTFS_LIBS) $(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
 
 # vhdxfs: the daemon.

@@ -19,8 +19,8 @@
 #include "device/claim.h"
 #include "fuse/datapath.h"
 #include "fuse/options.h"
-#include "fuse/volume.h"
 #include "overlay/cow.h"
+#include "volume/volume.h"
 
 #include <time.h>
 

@@ -40,11 +40,11 @@ tests_fuzz_corpus_replay_LDADD = $(fuzz_ldadd)
 if DAEMON
 check_PROGRAMS += tests/fuzz/corpus_state
 tests_fuzz_corpus_state_SOURCES = tests/fuzz/fuzz_state.c $(fuzz_sources)
-tests_fuzz_corpus_state_LDADD = libdaemon.a liboverlay.a libstate.a libntfs.a $(fuzz_ldadd)
+tests_fuzz_corpus_state_LDADD = liboverlay.a libvolume.a libstate.a libntfs.a $(fuzz_ldadd)
 
 check_PROGRAMS += tests/fuzz/corpus_watch
 tests_fuzz_corpus_watch_SOURCES = tests/fuzz/fuzz_watch.c $(fuzz_sources)
-tests_fuzz_corpus_watch_LDADD = libdaemon.a libstate.a libntfs.a $(fuzz_ldadd)
+tests_fuzz_corpus_watch_LDADD = libvolume.a libstate.a libntfs.a $(fuzz_ldadd)
 endif
 
 check_PROGRAMS += tests/fuzz/corpus_map

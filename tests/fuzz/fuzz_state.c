@@ -6,11 +6,11 @@
  */
 #include "common/bytes.h"
 #include "common/crc32c.h"
-#include "fuse/volume_file.h"
 #include "overlay/overlay_file.h"
 #include "state/store_file.h"
 #include "state/xattrs_file.h"
 #include "tests/fuzz/packed.h"
+#include "volume/file.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,9 +6,9 @@
  * size), value. A good verdict is checked against a second, slower look.
  */
 #include "common/bytes.h"
-#include "fuse/watch.h"
 #include "ntfs/record.h"
 #include "tests/fuzz/packed.h"
+#include "volume/watch.h"
 
 #include <errno.h>
 #include <stdlib.h>

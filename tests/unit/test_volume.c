@@ -6,10 +6,10 @@
  */
 #include "common/bytes.h"
 #include "common/io.h"
-#include "fuse/volume.h"
 #include "ntfs/record.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
+#include "volume/volume.h"
 
 #include <errno.h>
 #include <fcntl.h>

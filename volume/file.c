@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/volume_file.h"
+#include "volume/file.h"
 
 #include "common/bytes.h"
 

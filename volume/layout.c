@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/volume_layout.h"
+#include "volume/layout.h"
 
 int volume_layout_init(struct volume_layout *layout, const struct vhdx_layout *vhdx)
 {

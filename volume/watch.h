@@ -8,10 +8,10 @@
  * and its data is one run at the file's place, plain, with the sizes of the file; and the
  * volume's bitmap, found through its run list, has the bits of the whole place set.
  */
-#ifndef FUSE_WATCH_H
-#define FUSE_WATCH_H
+#ifndef VOLUME_WATCH_H
+#define VOLUME_WATCH_H
 
-#include "fuse/volume_layout.h"
+#include "volume/layout.h"
 
 #define WATCH_RANGES 40
 

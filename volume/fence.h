@@ -24,11 +24,11 @@
  * A record of which only a part is written yet (its update sequence does not match) is no verdict:
  * until it is whole the fence is shut, but not closed for good.
  */
-#ifndef FUSE_FENCE_H
-#define FUSE_FENCE_H
+#ifndef VOLUME_FENCE_H
+#define VOLUME_FENCE_H
 
 #include "device/disk.h"
-#include "fuse/watch.h"
+#include "volume/watch.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -3,8 +3,8 @@
  * A GUID partition table with one partition (UEFI 2.10, chapter 5): Basic Data, in sectors of
  * 512 bytes, 128 entries. Offsets and sizes are in bytes.
  */
-#ifndef FUSE_GPT_H
-#define FUSE_GPT_H
+#ifndef VOLUME_GPT_H
+#define VOLUME_GPT_H
 
 #include "common/guid.h"
 

@@ -10,13 +10,13 @@
  *
  * So the VHDX's payload lies at a multiple of 1 MiB of the disk. All numbers are bytes.
  */
-#ifndef FUSE_VOLUME_LAYOUT_H
-#define FUSE_VOLUME_LAYOUT_H
+#ifndef VOLUME_LAYOUT_H
+#define VOLUME_LAYOUT_H
 
 #include "common/extent.h"
-#include "fuse/gpt.h"
 #include "ntfs/geometry.h"
 #include "vhdx/layout.h"
+#include "volume/gpt.h"
 
 #define VOLUME_AT MIB
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/watch.h"
+#include "volume/watch.h"
 
 #include "ntfs/record.h"
 

@@ -4,11 +4,11 @@
  * the note why the fence was closed, all zeros while it is open. So a note that a crash has torn
  * still says that it is closed.
  */
-#ifndef FUSE_VOLUME_FILE_H
-#define FUSE_VOLUME_FILE_H
+#ifndef VOLUME_FILE_H
+#define VOLUME_FILE_H
 
-#include "fuse/volume_layout.h"
 #include "state/store_file.h"
+#include "volume/layout.h"
 
 #define VOLUME_PAGE    4096
 #define VOLUME_NOTE_AT VOLUME_PAGE

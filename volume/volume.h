@@ -14,13 +14,13 @@
  * Binding: as the state. When the size of the partition or its blocks have changed, the file has
  * another size; then the image is set aside, and built anew. One that is damaged is refused.
  */
-#ifndef FUSE_VOLUME_H
-#define FUSE_VOLUME_H
+#ifndef VOLUME_VOLUME_H
+#define VOLUME_VOLUME_H
 
 #include "common/failure.h"
 #include "device/backing.h"
-#include "fuse/fence.h"
-#include "fuse/volume_file.h"
+#include "volume/fence.h"
+#include "volume/file.h"
 
 #include <limits.h>
 

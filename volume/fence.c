@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/fence.h"
+#include "volume/fence.h"
 
 #include "common/log.h"
-#include "fuse/volume_file.h"
+#include "volume/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
