@@ -2,20 +2,16 @@
 noinst_LIBRARIES += libdaemon.a
 libdaemon_a_SOURCES = \
 	fuse/daemon.c fuse/daemon.h \
-	fuse/datapath.c fuse/datapath.h \
 	fuse/dos_attributes.c fuse/dos_attributes.h \
-	fuse/firewall.c fuse/firewall.h \
-	fuse/guard.c fuse/guard.h \
 	fuse/mountpoint.c fuse/mountpoint.h \
 	fuse/options.c fuse/options.h \
 	fuse/pace.h \
 	fuse/ring.c fuse/ring.h \
-	fuse/session.c fuse/session.h \
 	fuse/slots.c fuse/slots.h \
 	fuse/wire.c fuse/wire.h \
 	fuse/workers.c fuse/workers.h
 libdaemon_a_CFLAGS = $(AM_CFLAGS) $(URING_CFLAGS)
-daemon_libs = libdaemon.a libvolume.a liboverlay.a libstate.a libntfs.a libdevice.a libvhdx.a libcommon.a \
+daemon_libs = libdaemon.a libexport.a libvolume.a liboverlay.a libstate.a libntfs.a libdevice.a libvhdx.a libcommon.a \
 	$(NTFS_LIBS) $(BLKID_LIBS) $(EXT2FS_LIBS) $(UUID_LIBS) $(URING_LIBS)
 
 # vhdxfs: the daemon.

@@ -9,8 +9,8 @@
 #ifndef FUSE_OPERATIONS_H
 #define FUSE_OPERATIONS_H
 
+#include "export/export.h"
 #include "fuse/fuse_api.h"
-#include "fuse/session.h"
 #include "state/beside.h"
 #include "state/xattrs.h"
 

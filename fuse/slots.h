@@ -12,7 +12,7 @@
 #ifndef FUSE_SLOTS_H
 #define FUSE_SLOTS_H
 
-#include "fuse/session.h"
+#include "export/export.h"
 #include "fuse/wire.h"
 
 #define SLOT_PAYLOAD WIRE_LARGEST

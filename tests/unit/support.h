@@ -8,7 +8,7 @@
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
 
-#include "fuse/session.h"
+#include "export/export.h"
 #include "vhdx/layout.h"
 
 #include <stdbool.h>

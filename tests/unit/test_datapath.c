@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The data path over a disk that fails when it is told to, and a real store. */
-#include "fuse/datapath.h"
+#include "export/datapath.h"
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "fuse/firewall.h"
-#include "fuse/session.h"
+#include "export/export.h"
+#include "export/firewall.h"
 #include "tests/unit/ramdisk.h"
 #include "tests/unit/shadow.h"
 #include "tests/unit/unit.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/firewall.h"
+#include "export/firewall.h"
 
 #include "common/bytes.h"
 #include "common/cleanup.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The guard over a disk in memory with a real ext4 at its start. */
-#include "fuse/guard.h"
+#include "export/guard.h"
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "fuse/firewall.h"
+#include "export/firewall.h"
 #include "tests/unit/ramdisk.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"

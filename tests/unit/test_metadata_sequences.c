@@ -8,7 +8,7 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/crc32c.h"
-#include "fuse/session.h"
+#include "export/export.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
 #include "vhdx/check.h"

@@ -8,8 +8,8 @@
  */
 #include "common/bytes.h"
 #include "common/cleanup.h"
-#include "fuse/firewall.h"
-#include "fuse/session.h"
+#include "export/export.h"
+#include "export/firewall.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
 #include "vhdx/encode.h"

@@ -5,7 +5,7 @@
  * --with-sanitizers=thread). THREAD_ROUNDS says for how long.
  */
 #include "common/bytes.h"
-#include "fuse/session.h"
+#include "export/export.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/datapath.h"
+#include "export/datapath.h"
 
 #include "common/log.h"
 #include "vhdx/bat.h"

@@ -13,11 +13,11 @@
  * the kernel alone, through which replies and requests go; 'done' says so in the language's terms.
  * Lock order: claim_lock, flush_lock, then whatever is inside the layers below.
  */
-#ifndef FUSE_SESSION_H
-#define FUSE_SESSION_H
+#ifndef EXPORT_EXPORT_H
+#define EXPORT_EXPORT_H
 
 #include "device/claim.h"
-#include "fuse/datapath.h"
+#include "export/datapath.h"
 #include "fuse/options.h"
 #include "overlay/cow.h"
 #include "volume/volume.h"

@@ -15,8 +15,8 @@
  *
  * A disk of less than two FIREWALL_HEADs is no ext4's; it is left alone.
  */
-#ifndef FUSE_GUARD_H
-#define FUSE_GUARD_H
+#ifndef EXPORT_GUARD_H
+#define EXPORT_GUARD_H
 
 #include "common/units.h"
 #include "device/disk.h"

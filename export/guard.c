@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/guard.h"
+#include "export/guard.h"
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "fuse/firewall.h"
+#include "export/firewall.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/session.h"
+#include "export/export.h"
 
 #include "common/cleanup.h"
 #include "common/log.h"

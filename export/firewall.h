@@ -26,8 +26,8 @@
  * metadata (bitmaps, inode tables, the descriptors' reserve) have no rule at all; guard.h
  * protects them from what comes after a refusal.
  */
-#ifndef FUSE_FIREWALL_H
-#define FUSE_FIREWALL_H
+#ifndef EXPORT_FIREWALL_H
+#define EXPORT_FIREWALL_H
 
 #include <stdbool.h>
 #include <stddef.h>

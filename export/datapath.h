@@ -8,12 +8,12 @@
  * firewall lets it pass. On a disk around the file (-o disk) the fence is asked before
  * anything else. All functions return 0 or -errno.
  */
-#ifndef FUSE_DATAPATH_H
-#define FUSE_DATAPATH_H
+#ifndef EXPORT_DATAPATH_H
+#define EXPORT_DATAPATH_H
 
 #include "common/extent.h"
 #include "device/disk.h"
-#include "fuse/guard.h"
+#include "export/guard.h"
 #include "state/store.h"
 #include "vhdx/layout.h"
 #include "volume/fence.h"
