@@ -24,7 +24,7 @@ fuse_vhdxfs_SOURCES = \
 	fuse/operations.c fuse/operations.h \
 	fuse/privileges.c fuse/privileges.h \
 	fuse/serve.c fuse/serve.h \
-	fuse/side_operations.c fuse/side_operations.h \
+	fuse/beside_operations.c fuse/beside_operations.h \
 	fuse/transport.c fuse/transport.h \
 	fuse/xattr_operations.c fuse/xattr_operations.h
 fuse_vhdxfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS) $(CAP_CFLAGS) $(SECCOMP_CFLAGS)

@@ -2,8 +2,8 @@
 #include "fuse/operations.h"
 
 #include "common/log.h"
+#include "fuse/beside_operations.h"
 #include "fuse/fuse_uring.h"
-#include "fuse/side_operations.h"
 #include "fuse/wire.h"
 #include "fuse/xattr_operations.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fuse/side_operations.h"
+#include "fuse/beside_operations.h"
 
 #include <errno.h>
 #include <fcntl.h>

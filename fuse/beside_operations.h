@@ -4,8 +4,8 @@
  * handle is its descriptor. Those that take a request reply to it; the others return 0 or
  * -errno.
  */
-#ifndef FUSE_SIDE_OPERATIONS_H
-#define FUSE_SIDE_OPERATIONS_H
+#ifndef FUSE_BESIDE_OPERATIONS_H
+#define FUSE_BESIDE_OPERATIONS_H
 
 #include "fuse/operations.h"
 
