@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The session: one partition served as a file (or two views of it), from the start of the daemon to
+ * An export: one partition served as a file (or two views of it), from the start of the daemon to
  * its end.
  *
  * It knows the partition (facts), what the file looks like (layout, map), and, while a
  * client has the file open, holds the claim and the state store. It knows nothing of FUSE:
  * tests drive it directly.
  *
- * Threads: session_open() and session_release() may come from any thread; the data
+ * Threads: export_open() and export_release() may come from any thread; the data
  * functions may run in parallel with each other, between an open and its release.
  * What happens before a client's request (an open in one thread, a read in another) is ordered by
  * the kernel alone, through which replies and requests go; 'done' says so in the language's terms.
@@ -37,7 +37,7 @@ struct view {
     unsigned writers;     /* clients that have it open for writing; under claim_lock */
 };
 
-struct session {
+struct exported {
     const struct options *options;
     struct facts facts; /* as at start; a claim must find the same */
     struct vhdx_layout layout;
@@ -59,61 +59,62 @@ struct session {
 
 /*
  * Resolves and judges the source and computes the layout; writes nothing. OPTIONS must outlive the
- * session. Returns 0 or -errno with FAILURE filled.
+ * exported. Returns 0 or -errno with FAILURE filled.
  */
-int session_prepare(struct session *session, const struct options *options,
-                    struct failure *failure);
+int export_prepare(struct exported *exported, const struct options *options,
+                   struct failure *failure);
 /*
  * Makes sure that the state is usable (or makes it). With claim_at_mount it takes the device
- * right away. When it fails, the session is over.
+ * right away. When it fails, the export is over.
  */
-int session_start(struct session *session, struct failure *failure);
+int export_start(struct exported *exported, struct failure *failure);
 /* Flushes and gives everything back. Returns 0, or -errno when the flush failed. */
-int session_stop(struct session *session);
+int export_stop(struct exported *exported);
 
 /*
  * A client opens a file: the first one takes the device. Only one of the views may be open for
  * WRITING at a time, since two clients would not know of each other: -EBUSY. 0 or -errno.
  */
-int session_open(struct session *session, enum view_id view, bool writing, struct failure *failure);
+int export_open(struct exported *exported, enum view_id view, bool writing,
+                struct failure *failure);
 /* And closes it: the last one flushes and gives the device back. */
-void session_release(struct session *session, enum view_id view, bool writing);
+void export_release(struct exported *exported, enum view_id view, bool writing);
 
 /*
  * Data, in bytes of the virtual file; ranges are cut off at its end. *DONE is how much was
  * done. A write behind the end is -ENOSPC, like a block device's.
  */
-int session_read(struct session *session, enum view_id view, void *data, size_t length,
+int export_read(struct exported *exported, enum view_id view, void *data, size_t length,
+                uint64_t offset, size_t *done);
+int export_write(struct exported *exported, enum view_id view, const void *data, size_t length,
                  uint64_t offset, size_t *done);
-int session_write(struct session *session, enum view_id view, const void *data, size_t length,
-                  uint64_t offset, size_t *done);
 /*
  * The same for a caller who waits for the device in his own way (see datapath_begin()).
- * False: not possible for this request, or not now; session_read() or session_write() will do it.
+ * False: not possible for this request, or not now; export_read() or export_write() will do it.
  *
- * A write counts for session_flush() when it was ended, which must be before it is acknowledged:
- * so, as with session_write(), a flush that is asked for after the acknowledgement covers it.
- * Every one that was begun must have ended before its client's session_release(); FUSE sees
+ * A write counts for export_flush() when it was ended, which must be before it is acknowledged:
+ * so, as with export_write(), a flush that is asked for after the acknowledgement covers it.
+ * Every one that was begun must have ended before its client's export_release(); FUSE sees
  * to that by sending RELEASE after the last reply. (The claim itself waits for writes; backing.h.)
  */
-bool session_begin(struct session *session, enum view_id view, struct direct *direct, bool write,
-                   const void *data, size_t length, uint64_t offset);
-void session_end(struct session *session, enum view_id view, const struct direct *direct, int err);
+bool export_begin(struct exported *exported, enum view_id view, struct direct *direct, bool write,
+                  const void *data, size_t length, uint64_t offset);
+void export_end(struct exported *exported, enum view_id view, const struct direct *direct, int err);
 /* Whether a request is of the device alone, so that all there is to wait for is the device. */
-bool session_is_device(const struct session *session, enum view_id view, size_t length,
-                       uint64_t offset);
+bool export_is_device(const struct exported *exported, enum view_id view, size_t length,
+                      uint64_t offset);
 /* Exact zeros; the whole range must lie in the file (-ENOSPC). See datapath_zero(). */
-int session_zero(struct session *session, enum view_id view, uint64_t offset, uint64_t length,
-                 bool discard);
+int export_zero(struct exported *exported, enum view_id view, uint64_t offset, uint64_t length,
+                bool discard);
 /* Of all views. */
-int session_flush(struct session *session);
+int export_flush(struct exported *exported);
 
-static inline uint64_t session_size(const struct session *session, enum view_id view)
+static inline uint64_t export_size(const struct exported *exported, enum view_id view)
 {
-    return extent_map_size(&session->views[view].map);
+    return extent_map_size(&exported->views[view].map);
 }
 
-struct timespec session_modified(const struct session *session);
-void session_set_modified(struct session *session, struct timespec when);
+struct timespec export_modified(const struct exported *exported);
+void export_set_modified(struct exported *exported, struct timespec when);
 
 #endif

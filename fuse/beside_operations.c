@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 /* Owner and mode are those of the VHDX, whoever made the file. */
-static void fill_attributes(const struct exported *e, uint64_t ino, const struct stat *real,
+static void fill_attributes(const struct tree *t, uint64_t ino, const struct stat *real,
                             struct stat *st)
 {
-    const struct options *o = e->session->options;
+    const struct options *o = t->exported->options;
     blkcnt_t whole = (real->st_size + 4095) / 4096 * 8; /* as if nothing were sparse */
 
     *st = (struct stat){
@@ -28,24 +28,24 @@ static void fill_attributes(const struct exported *e, uint64_t ino, const struct
     };
 }
 
-static int fill_entry(const struct exported *e, const char *name, struct fuse_entry_param *entry)
+static int fill_entry(const struct tree *t, const char *name, struct fuse_entry_param *entry)
 {
     struct stat st;
     uint64_t ino;
-    int err = side_lookup(e->side, name, &ino, &st);
+    int err = beside_lookup(t->beside, name, &ino, &st);
 
     if (err)
         return err;
     *entry = (struct fuse_entry_param){
         .ino = ino, .attr_timeout = ATTRIBUTE_LIFE, .entry_timeout = ATTRIBUTE_LIFE};
-    fill_attributes(e, ino, &st, &entry->attr);
+    fill_attributes(t, ino, &st, &entry->attr);
     return 0;
 }
 
-void side_op_lookup(fuse_req_t req, const char *name)
+void beside_op_lookup(fuse_req_t req, const char *name)
 {
     struct fuse_entry_param entry;
-    int err = fill_entry(export_of(req), name, &entry);
+    int err = fill_entry(tree_of(req), name, &entry);
 
     if (err)
         reply_error(req, err);
@@ -53,17 +53,17 @@ void side_op_lookup(fuse_req_t req, const char *name)
         fuse_reply_entry(req, &entry);
 }
 
-void side_op_getattr(fuse_req_t req, fuse_ino_t ino)
+void beside_op_getattr(fuse_req_t req, fuse_ino_t ino)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
     struct stat real, st;
-    int err = side_stat(e->side, ino, &real);
+    int err = beside_stat(t->beside, ino, &real);
 
     if (err) {
         reply_error(req, err);
         return;
     }
-    fill_attributes(e, ino, &real, &st);
+    fill_attributes(t, ino, &real, &st);
     fuse_reply_attr(req, &st, ATTRIBUTE_LIFE);
 }
 
@@ -74,9 +74,9 @@ static struct timespec wanted(int to_set, int now, int given, struct timespec va
     return to_set & given ? value : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
-void side_op_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set)
+void beside_op_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
     struct timespec times[2] = {
         wanted(to_set, FUSE_SET_ATTR_ATIME_NOW, FUSE_SET_ATTR_ATIME, attr->st_atim),
         wanted(to_set, FUSE_SET_ATTR_MTIME_NOW, FUSE_SET_ATTR_MTIME, attr->st_mtim)};
@@ -84,23 +84,23 @@ void side_op_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, in
 
     /* Mode and owner come from the mount's options; asking for others changes nothing. */
     if (to_set & FUSE_SET_ATTR_SIZE)
-        err = side_truncate(e->side, ino, (uint64_t)attr->st_size);
+        err = beside_truncate(t->beside, ino, (uint64_t)attr->st_size);
     if (!err)
-        err = side_set_times(e->side, ino, times);
+        err = beside_set_times(t->beside, ino, times);
     if (err)
         reply_error(req, err);
     else
-        side_op_getattr(req, ino);
+        beside_op_getattr(req, ino);
 }
 
-void side_op_create(fuse_req_t req, const char *name, struct fuse_file_info *fi)
+void beside_op_create(fuse_req_t req, const char *name, struct fuse_file_info *fi)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
     struct fuse_entry_param entry;
     uint64_t ino;
-    int err, fd = side_create(e->side, name, fi->flags, &ino);
+    int err, fd = beside_create(t->beside, name, fi->flags, &ino);
 
-    err = fd < 0 ? fd : fill_entry(e, name, &entry);
+    err = fd < 0 ? fd : fill_entry(t, name, &entry);
     if (err) {
         if (fd >= 0)
             close(fd);
@@ -112,9 +112,9 @@ void side_op_create(fuse_req_t req, const char *name, struct fuse_file_info *fi)
         close(fd);
 }
 
-void side_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void beside_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    int fd = side_open_file(export_of(req)->side, ino, fi->flags);
+    int fd = beside_open_file(tree_of(req)->beside, ino, fi->flags);
 
     if (fd < 0) {
         reply_error(req, fd);
@@ -125,14 +125,14 @@ void side_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         close(fd);
 }
 
-void side_op_release(fuse_req_t req, struct fuse_file_info *fi)
+void beside_op_release(fuse_req_t req, struct fuse_file_info *fi)
 {
     close((int)fi->fh);
     reply_error(req, 0);
 }
 
-int side_op_read(void *data, size_t size, off_t offset, const struct fuse_file_info *fi,
-                 size_t *done)
+int beside_op_read(void *data, size_t size, off_t offset, const struct fuse_file_info *fi,
+                   size_t *done)
 {
     ssize_t n = pread((int)fi->fh, data, size, offset);
 
@@ -140,46 +140,46 @@ int side_op_read(void *data, size_t size, off_t offset, const struct fuse_file_i
     return n < 0 ? -errno : 0;
 }
 
-int side_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
-                  const struct fuse_file_info *fi, size_t *done)
+int beside_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
+                    const struct fuse_file_info *fi, size_t *done)
 {
-    int err = side_write(export_of(req)->side, (int)fi->fh, data, size, (uint64_t)offset);
+    int err = beside_write(tree_of(req)->beside, (int)fi->fh, data, size, (uint64_t)offset);
 
     if (!err && fi->flags & O_DSYNC)
-        err = side_op_fsync(fi);
+        err = beside_op_fsync(fi);
     *done = err ? 0 : size;
     return err;
 }
 
-int side_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
-                      const struct fuse_file_info *fi)
+int beside_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
+                        const struct fuse_file_info *fi)
 {
-    return side_allocate(export_of(req)->side, (int)fi->fh, mode, (uint64_t)offset,
-                         (uint64_t)length);
+    return beside_allocate(tree_of(req)->beside, (int)fi->fh, mode, (uint64_t)offset,
+                           (uint64_t)length);
 }
 
-int side_op_fsync(const struct fuse_file_info *fi)
+int beside_op_fsync(const struct fuse_file_info *fi)
 {
     return fsync((int)fi->fh) < 0 ? -errno : 0;
 }
 
-off_t side_op_lseek(off_t offset, int whence, const struct fuse_file_info *fi)
+off_t beside_op_lseek(off_t offset, int whence, const struct fuse_file_info *fi)
 {
     off_t at = lseek((int)fi->fh, offset, whence);
 
     return at < 0 ? -errno : at;
 }
 
-int side_op_unlink(struct exported *e, const char *name)
+int beside_op_unlink(struct tree *t, const char *name)
 {
-    int err = side_remove(e->side, name);
+    int err = beside_remove(t->beside, name);
 
-    return err ? err : xattrs_move(e->xattrs, name, NULL);
+    return err ? err : xattrs_move(t->xattrs, name, NULL);
 }
 
-int side_op_rename(struct exported *e, const char *name, const char *to, unsigned flags)
+int beside_op_rename(struct tree *t, const char *name, const char *to, unsigned flags)
 {
-    int err = side_rename(e->side, name, to, flags);
+    int err = beside_rename(t->beside, name, to, flags);
 
-    return err ? err : xattrs_move(e->xattrs, name, to);
+    return err ? err : xattrs_move(t->xattrs, name, to);
 }

@@ -9,23 +9,23 @@
 
 #include "fuse/operations.h"
 
-void side_op_lookup(fuse_req_t req, const char *name);
-void side_op_getattr(fuse_req_t req, fuse_ino_t ino);
-void side_op_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set);
-void side_op_create(fuse_req_t req, const char *name, struct fuse_file_info *fi);
-void side_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void side_op_release(fuse_req_t req, struct fuse_file_info *fi);
+void beside_op_lookup(fuse_req_t req, const char *name);
+void beside_op_getattr(fuse_req_t req, fuse_ino_t ino);
+void beside_op_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set);
+void beside_op_create(fuse_req_t req, const char *name, struct fuse_file_info *fi);
+void beside_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void beside_op_release(fuse_req_t req, struct fuse_file_info *fi);
 
-int side_op_read(void *data, size_t size, off_t offset, const struct fuse_file_info *fi,
-                 size_t *done);
-int side_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
-                  const struct fuse_file_info *fi, size_t *done);
-int side_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
-                      const struct fuse_file_info *fi);
-int side_op_fsync(const struct fuse_file_info *fi);
+int beside_op_read(void *data, size_t size, off_t offset, const struct fuse_file_info *fi,
+                   size_t *done);
+int beside_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
+                    const struct fuse_file_info *fi, size_t *done);
+int beside_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
+                        const struct fuse_file_info *fi);
+int beside_op_fsync(const struct fuse_file_info *fi);
 /* SEEK_DATA or SEEK_HOLE: the position or -errno. The descriptor's own one means nothing. */
-off_t side_op_lseek(off_t offset, int whence, const struct fuse_file_info *fi);
-int side_op_unlink(struct exported *e, const char *name);
-int side_op_rename(struct exported *e, const char *name, const char *to, unsigned flags);
+off_t beside_op_lseek(off_t offset, int whence, const struct fuse_file_info *fi);
+int beside_op_unlink(struct tree *t, const char *name);
+int beside_op_rename(struct tree *t, const char *name, const char *to, unsigned flags);
 
 #endif

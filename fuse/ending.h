@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ending by a signal. A thread waits for SIGTERM, SIGINT and SIGHUP; then it tells the session,
- * and interrupts the main thread until that has noticed: so there is no moment, just before a call
- * that waits, in which a signal could be missed.
+ * Ending by a signal. A thread waits for SIGTERM, SIGINT and SIGHUP; then it tells libfuse's
+ * session, and interrupts the main thread until that has noticed: so there is no moment, just
+ * before a call that waits, in which a signal could be missed.
  */
 #ifndef FUSE_ENDING_H
 #define FUSE_ENDING_H

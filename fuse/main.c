@@ -69,13 +69,13 @@ static int serve_single(struct fuse_session *se, struct failure *failure)
     return err;
 }
 
-static int serve_parallel(struct fuse_session *se, struct exported *export, bool over_uring,
+static int serve_parallel(struct fuse_session *se, struct tree *tree, bool over_uring,
                           struct failure *failure)
 {
     struct server server = {.fuse = se,
-                            .export = export,
+                            .tree = tree,
                             .fd = fuse_session_fd(se),
-                            .all_libfuse = export->session->options->debug};
+                            .all_libfuse = tree->exported->options->debug};
     struct transport *transport;
     struct ending ending;
     int err = transport_make(&transport);
@@ -94,17 +94,17 @@ static int serve_parallel(struct fuse_session *se, struct exported *export, bool
 }
 
 /* Serves until it is unmounted or told to stop. */
-static int serve_mounted(struct fuse_session *se, struct exported *export, bool over_uring,
+static int serve_mounted(struct fuse_session *se, struct tree *tree, bool over_uring,
                          struct daemon *daemon, struct failure *failure)
 {
-    const struct options *o = export->session->options;
+    const struct options *o = tree->exported->options;
     int err = daemon_start(daemon, !o->foreground, o->pidfile);
 
     *failure = (struct failure){0};
     if (!err)
         err = o->single_thread ? serve_single(se, failure)
-                               : serve_parallel(se, export, over_uring, failure);
-    log_info("%s: ending", export->session->facts.path);
+                               : serve_parallel(se, tree, over_uring, failure);
+    log_info("%s: ending", tree->exported->facts.path);
     if (err >= 0) /* positive: the signal that ended it */
         return 0;
     return *failure->text
@@ -112,29 +112,29 @@ static int serve_mounted(struct fuse_session *se, struct exported *export, bool 
                : failed(failure, EXIT_IO_ERROR, err, "serving ended: %s", strerror(-err));
 }
 
-static int mount_and_serve(struct exported *export, const char *mountpoint, struct daemon *daemon,
+static int mount_and_serve(struct tree *tree, const char *mountpoint, struct daemon *daemon,
                            struct failure *failure)
 {
-    struct session *session = export->session;
+    struct exported *exported = tree->exported;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *se = NULL;
     bool over_uring = false;
-    int err = fuse_uring_choose(session->options, &over_uring, failure);
+    int err = fuse_uring_choose(exported->options, &over_uring, failure);
 
     if (!err)
-        err = fuse_arguments(&args, session->options, session->facts.path, over_uring);
-    export->ready = daemon_ready;
-    export->ready_arg = daemon;
+        err = fuse_arguments(&args, exported->options, exported->facts.path, over_uring);
+    tree->ready = daemon_ready;
+    tree->ready_arg = daemon;
     if (!err) {
-        se = fuse_session_new(&args, &export_operations, sizeof(export_operations), export);
+        se = fuse_session_new(&args, &callbacks, sizeof(callbacks), tree);
         err = se ? 0 : failed(failure, EXIT_USAGE, -EINVAL, "libfuse refused the mount options");
-        export->fuse = se;
+        tree->fuse = se;
     }
     if (!err && fuse_session_mount(se, mountpoint) < 0)
         err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",
                      mountpoint);
     if (!err) {
-        err = serve_mounted(se, export, over_uring, daemon, failure);
+        err = serve_mounted(se, tree, over_uring, daemon, failure);
         mountpoint_leave(mountpoint, fuse_session_fd(se));
         fuse_session_unmount(se);
     }
@@ -145,14 +145,14 @@ static int mount_and_serve(struct exported *export, const char *mountpoint, stru
 }
 
 /* What is beside the VHDX: other files, and everybody's extended attributes. */
-static int open_beside(struct exported *e, struct failure *failure)
+static int open_beside(struct tree *t, struct failure *failure)
 {
-    const struct options *o = e->session->options;
-    const char *identity = facts_identity(&e->session->facts);
-    int err = xattrs_open(&e->xattrs, o->state, identity, o->read_only, failure);
+    const struct options *o = t->exported->options;
+    const char *identity = facts_identity(&t->exported->facts);
+    int err = xattrs_open(&t->xattrs, o->state, identity, o->read_only, failure);
 
-    if (!err && !e->is_file)
-        err = side_open(&e->side, o->state, identity, o->read_only, failure);
+    if (!err && !t->is_file)
+        err = beside_open(&t->beside, o->state, identity, o->read_only, failure);
     return err;
 }
 
@@ -172,12 +172,12 @@ static int refuse_inside(const struct options *o, const char *mountpoint, struct
 static int serve(const struct options *options, struct failure *failure)
 {
     cleanup_free char *mountpoint = NULL;
-    struct session session;
-    struct exported export = {.session = &session};
+    struct exported exported;
+    struct tree tree = {.exported = &exported};
     struct daemon daemon = {.ready_fd = -1};
-    int err = mountpoint_check(options->mountpoint, &mountpoint, &export.is_file, failure), stopped;
+    int err = mountpoint_check(options->mountpoint, &mountpoint, &tree.is_file, failure), stopped;
 
-    if (!err && options->disk && export.is_file)
+    if (!err && options->disk && tree.is_file)
         err =
             failed(failure, EXIT_USAGE, -ENOTDIR,
                    "%s is a file; -o disk shows two files, so the mount point must be a directory",
@@ -187,18 +187,18 @@ static int serve(const struct options *options, struct failure *failure)
     if (!err)
         err = refuse_inside(options, mountpoint, failure);
     if (!err)
-        err = session_prepare(&session, options, failure);
+        err = export_prepare(&exported, options, failure);
     if (err)
         return err;
-    err = open_beside(&export, failure);
+    err = open_beside(&tree, failure);
     /* The state is made, or set aside, when nothing else can refuse the start. */
     if (!err)
-        err = session_start(&session, failure);
+        err = export_start(&exported, failure);
     if (!err)
-        err = mount_and_serve(&export, mountpoint, &daemon, failure);
-    side_close(export.side);
-    xattrs_close(export.xattrs);
-    stopped = session_stop(&session);
+        err = mount_and_serve(&tree, mountpoint, &daemon, failure);
+    beside_close(tree.beside);
+    xattrs_close(tree.xattrs);
+    stopped = export_stop(&exported);
     daemon_end(&daemon); /* whoever waits for the pidfile to go waits for the partition */
     if (!err && stopped)
         err = failed(failure, EXIT_IO_ERROR, stopped, "the last flush failed: %s",

@@ -17,14 +17,14 @@
 /* Asynchronous requests that the kernel sends before it waits for replies; its default is 12. */
 #define MOST_BACKGROUND 64
 
-static struct session *session_of(fuse_req_t req)
+static struct exported *export_of(fuse_req_t req)
 {
-    return export_of(req)->session;
+    return tree_of(req)->exported;
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-    struct exported *e = userdata;
+    struct tree *t = userdata;
 
     conn->max_write = WIRE_LARGEST;
     conn->max_read = 0;
@@ -36,22 +36,22 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                               FUSE_CAP_WRITEBACK_CACHE);
     /* The kernel then asks for the truncation by itself (op_setattr), where it is refused. */
     conn->want &= ~(unsigned)FUSE_CAP_ATOMIC_O_TRUNC;
-    if (e->ready)
-        e->ready(e->ready_arg);
+    if (t->ready)
+        t->ready(t->ready_arg);
 }
 
-static void fill_attributes(const struct exported *e, fuse_ino_t ino, struct stat *st)
+static void fill_attributes(const struct tree *t, fuse_ino_t ino, struct stat *st)
 {
-    const struct options *o = e->session->options;
+    const struct options *o = t->exported->options;
     mode_t mode = 0666 & ~o->umask;
 
     memset(st, 0, sizeof(*st));
     st->st_ino = ino;
     st->st_uid = o->uid;
     st->st_gid = o->gid;
-    st->st_mtim = st->st_ctim = st->st_atim = session_modified(e->session);
+    st->st_mtim = st->st_ctim = st->st_atim = export_modified(t->exported);
     st->st_blksize = 4096;
-    if (!is_view(e, ino)) {
+    if (!is_view(t, ino)) {
         st->st_mode = S_IFDIR | (0777 & ~o->umask);
         st->st_nlink = 2;
         return;
@@ -60,7 +60,7 @@ static void fill_attributes(const struct exported *e, fuse_ino_t ino, struct sta
         mode &= ~(mode_t)0222;
     st->st_mode = S_IFREG | mode;
     st->st_nlink = 1;
-    st->st_size = (off_t)session_size(e->session, view_of(ino));
+    st->st_size = (off_t)export_size(t->exported, view_of(ino));
     /* Every byte counts as allocated: Windows refuses sparse files. */
     st->st_blocks = st->st_size / 512;
 }
@@ -70,11 +70,11 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct stat st;
 
     (void)fi;
-    if (is_side(ino)) {
-        side_op_getattr(req, ino);
+    if (is_beside(ino)) {
+        beside_op_getattr(req, ino);
         return;
     }
-    fill_attributes(export_of(req), ino, &st);
+    fill_attributes(tree_of(req), ino, &st);
     fuse_reply_attr(req, &st, ATTRIBUTE_LIFE);
 }
 
@@ -94,35 +94,35 @@ static struct timespec wanted_time(const struct stat *attr, int to_set)
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
     struct stat st;
 
     (void)fi;
-    if (is_side(ino)) {
-        side_op_setattr(req, ino, attr, to_set);
+    if (is_beside(ino)) {
+        beside_op_setattr(req, ino, attr, to_set);
         return;
     }
-    fill_attributes(e, ino, &st);
+    fill_attributes(t, ino, &st);
     if ((to_set & FUSE_SET_ATTR_SIZE && attr->st_size != st.st_size) ||
         (to_set & FUSE_SET_ATTR_MODE && (attr->st_mode & 07777) != (st.st_mode & 07777)) ||
         (to_set & FUSE_SET_ATTR_UID && attr->st_uid != st.st_uid) ||
         (to_set & FUSE_SET_ATTR_GID && attr->st_gid != st.st_gid)) {
-        if (to_set & FUSE_SET_ATTR_SIZE && is_view(e, ino))
+        if (to_set & FUSE_SET_ATTR_SIZE && is_view(t, ino))
             log_warning("refused to change the size of the %s: it is the partition's",
                         is_disk(ino) ? "disk" : "VHDX");
         fuse_reply_err(req, EPERM);
         return;
     }
     if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW))
-        session_set_modified(e->session, wanted_time(attr, to_set));
-    fill_attributes(e, ino, &st);
+        export_set_modified(t->exported, wanted_time(attr, to_set));
+    fill_attributes(t, ino, &st);
     fuse_reply_attr(req, &st, ATTRIBUTE_LIFE);
 }
 
 /* The inode of the view of that name, or 0. */
-static fuse_ino_t view_named(const struct exported *e, const char *name)
+static fuse_ino_t view_named(const struct tree *t, const char *name)
 {
-    const struct options *o = e->session->options;
+    const struct options *o = t->exported->options;
 
     if (!strcmp(name, o->name))
         return VHDX_INODE;
@@ -131,58 +131,58 @@ static fuse_ino_t view_named(const struct exported *e, const char *name)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
     struct fuse_entry_param entry = {.attr_timeout = ATTRIBUTE_LIFE,
                                      .entry_timeout = ATTRIBUTE_LIFE};
 
-    if (parent != FUSE_ROOT_ID || e->is_file) {
+    if (parent != FUSE_ROOT_ID || t->is_file) {
         fuse_reply_err(req, ENOTDIR);
         return;
     }
-    entry.ino = view_named(e, name);
+    entry.ino = view_named(t, name);
     if (!entry.ino) {
-        side_op_lookup(req, name);
+        beside_op_lookup(req, name);
         return;
     }
-    fill_attributes(e, entry.ino, &entry.attr);
+    fill_attributes(t, entry.ino, &entry.attr);
     fuse_reply_entry(req, &entry);
 }
 
 /* The INDEXth name of the directory and its inode number; false behind the last one. */
-static bool entry_at(struct exported *e, size_t index, char name[256], fuse_ino_t *ino)
+static bool entry_at(struct tree *t, size_t index, char name[256], fuse_ino_t *ino)
 {
-    const char *fixed[] = {".", "..", e->session->options->name, DISK_NAME};
+    const char *fixed[] = {".", "..", t->exported->options->name, DISK_NAME};
     const fuse_ino_t inodes[] = {FUSE_ROOT_ID, FUSE_ROOT_ID, VHDX_INODE, DISK_INODE};
-    size_t count = ARRAY_SIZE(fixed) - !e->session->options->disk;
-    uint64_t side_inode;
+    size_t count = ARRAY_SIZE(fixed) - !t->exported->options->disk;
+    uint64_t beside_inode;
 
     if (index < count) {
         snprintf(name, 256, "%s", fixed[index]);
         *ino = inodes[index];
         return true;
     }
-    if (!side_at(e->side, (unsigned)(index - count), name, &side_inode))
+    if (!beside_at(t->beside, (unsigned)(index - count), name, &beside_inode))
         return false;
-    *ino = side_inode;
+    *ino = beside_inode;
     return true;
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *fi)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
     char buffer[4096], name[256];
     size_t used = 0;
     fuse_ino_t entry;
 
     (void)fi;
-    if (ino != FUSE_ROOT_ID || e->is_file) {
+    if (ino != FUSE_ROOT_ID || t->is_file) {
         fuse_reply_err(req, ENOTDIR);
         return;
     }
     if (size > sizeof(buffer))
         size = sizeof(buffer);
-    for (size_t i = (size_t)offset; entry_at(e, i, name, &entry); i++) {
+    for (size_t i = (size_t)offset; entry_at(t, i, name, &entry); i++) {
         struct stat st = {.st_ino = entry, .st_mode = i < 2 ? S_IFDIR : S_IFREG};
         size_t n = fuse_add_direntry(req, buffer + used, size - used, name, &st, (off_t)i + 1);
 
@@ -194,39 +194,39 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 }
 
 /* Opens a view. When that found it changed, the kernel must not go on with the old times. */
-static int open_view(struct exported *e, fuse_ino_t ino, bool writes, struct failure *failure)
+static int open_view(struct tree *t, fuse_ino_t ino, bool writes, struct failure *failure)
 {
-    struct timespec before = session_modified(e->session), now;
-    int err = session_open(e->session, view_of(ino), writes, failure);
+    struct timespec before = export_modified(t->exported), now;
+    int err = export_open(t->exported, view_of(ino), writes, failure);
 
-    now = session_modified(e->session);
+    now = export_modified(t->exported);
     if (!err && (now.tv_sec != before.tv_sec || now.tv_nsec != before.tv_nsec))
-        fuse_lowlevel_notify_inval_inode(e->fuse, ino, -1, 0);
+        fuse_lowlevel_notify_inval_inode(t->fuse, ino, -1, 0);
     return err;
 }
 
-int export_open(struct exported *e, fuse_ino_t ino, int flags)
+int tree_open(struct tree *t, fuse_ino_t ino, int flags)
 {
     bool writing = opens_for_writing(flags);
     struct failure failure = {.text = "out of memory"};
     int err;
 
-    if (e->session->options->read_only && writing)
+    if (t->exported->options->read_only && writing)
         return -EROFS;
-    err = open_view(e, ino, writing, &failure);
+    err = open_view(t, ino, writing, &failure);
     if (!err)
         return 0;
     log_error("open refused: %s", failure.text);
     return err == -EBUSY ? -EBUSY : -EIO;
 }
 
-int export_write(struct exported *e, fuse_ino_t ino, int flags, const void *data, size_t size,
-                 uint64_t offset, size_t *done)
+int tree_write(struct tree *t, fuse_ino_t ino, int flags, const void *data, size_t size,
+               uint64_t offset, size_t *done)
 {
-    int err = session_write(e->session, view_of(ino), data, size, offset, done);
+    int err = export_write(t->exported, view_of(ino), data, size, offset, done);
 
     if (!err && flags & O_DSYNC) /* a part of O_SYNC */
-        err = session_flush(e->session);
+        err = export_flush(t->exported);
     if (err)
         *done = 0;
     return err;
@@ -234,18 +234,18 @@ int export_write(struct exported *e, fuse_ino_t ino, int flags, const void *data
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
     int err;
 
-    if (is_side(ino)) {
-        side_op_open(req, ino, fi);
+    if (is_beside(ino)) {
+        beside_op_open(req, ino, fi);
         return;
     }
-    if (!is_view(e, ino)) {
+    if (!is_view(t, ino)) {
         fuse_reply_err(req, EISDIR);
         return;
     }
-    err = export_open(e, ino, fi->flags);
+    err = tree_open(t, ino, fi->flags);
     if (err) {
         reply_error(req, err);
         return;
@@ -257,16 +257,16 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 #endif
     if (fuse_reply_open(req, fi) == -ENOENT)
         /* The opener was interrupted: no release will come. */
-        session_release(e->session, view_of(ino), opens_for_writing(fi->flags));
+        export_release(t->exported, view_of(ino), opens_for_writing(fi->flags));
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    if (is_side(ino)) {
-        side_op_release(req, fi);
+    if (is_beside(ino)) {
+        beside_op_release(req, fi);
         return;
     }
-    session_release(session_of(req), view_of(ino), opens_for_writing(fi->flags));
+    export_release(export_of(req), view_of(ino), opens_for_writing(fi->flags));
     fuse_reply_err(req, 0);
 }
 
@@ -279,10 +279,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
     if (!buffer)
         buffer = backing_thread_buffer(size);
-    if (buffer && is_side(ino))
-        err = side_op_read(buffer, size, offset, fi, &done);
+    if (buffer && is_beside(ino))
+        err = beside_op_read(buffer, size, offset, fi, &done);
     else if (buffer)
-        err = session_read(session_of(req), view_of(ino), buffer, size, (uint64_t)offset, &done);
+        err = export_read(export_of(req), view_of(ino), buffer, size, (uint64_t)offset, &done);
     if (err)
         reply_error(req, err);
     else
@@ -295,10 +295,10 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     size_t done = 0;
     int err;
 
-    if (is_side(ino))
-        err = side_op_write(req, data, size, offset, fi, &done);
+    if (is_beside(ino))
+        err = beside_op_write(req, data, size, offset, fi, &done);
     else
-        err = export_write(export_of(req), ino, fi->flags, data, size, (uint64_t)offset, &done);
+        err = tree_write(tree_of(req), ino, fi->flags, data, size, (uint64_t)offset, &done);
     if (err)
         reply_error(req, err);
     else
@@ -309,29 +309,29 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
-    reply_error(req, is_side(ino) ? 0 : session_flush(session_of(req)));
+    reply_error(req, is_beside(ino) ? 0 : export_flush(export_of(req)));
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)datasync;
-    reply_error(req, is_side(ino) ? side_op_fsync(fi) : session_flush(session_of(req)));
+    reply_error(req, is_beside(ino) ? beside_op_fsync(fi) : export_flush(export_of(req)));
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                          struct fuse_file_info *fi)
 {
-    struct session *s = session_of(req);
+    struct exported *s = export_of(req);
     int err;
 
-    if (is_side(ino))
-        err = side_op_fallocate(req, mode, offset, length, fi);
+    if (is_beside(ino))
+        err = beside_op_fallocate(req, mode, offset, length, fi);
     else if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
-        err = session_zero(s, view_of(ino), (uint64_t)offset, (uint64_t)length, true);
+        err = export_zero(s, view_of(ino), (uint64_t)offset, (uint64_t)length, true);
     else if ((mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE)
-        err = session_zero(s, view_of(ino), (uint64_t)offset, (uint64_t)length, false);
+        err = export_zero(s, view_of(ino), (uint64_t)offset, (uint64_t)length, false);
     else if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0) /* all of the file is allocated as it is */
-        err = range_inside((uint64_t)offset, (uint64_t)length, session_size(s, view_of(ino)))
+        err = range_inside((uint64_t)offset, (uint64_t)length, export_size(s, view_of(ino)))
                   ? 0
                   : -ENOSPC;
     else
@@ -343,13 +343,13 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-    off_t size = is_side(ino) ? 0 : (off_t)session_size(session_of(req), view_of(ino)), at = 0;
+    off_t size = is_beside(ino) ? 0 : (off_t)export_size(export_of(req), view_of(ino)), at = 0;
 
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         fuse_reply_err(req, EINVAL);
-    else if (is_side(ino) && (at = side_op_lseek(offset, whence, fi)) < 0)
+    else if (is_beside(ino) && (at = beside_op_lseek(offset, whence, fi)) < 0)
         reply_error(req, (int)at);
-    else if (is_side(ino))
+    else if (is_beside(ino))
         fuse_reply_lseek(req, at);
     else if (offset < 0 || offset >= size)
         fuse_reply_err(req, ENXIO);
@@ -360,8 +360,8 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 /* Free is what is left for the files beside the VHDX: clients ask before they make one. */
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-    struct exported *e = export_of(req);
-    struct side_room room = {0};
+    struct tree *t = tree_of(req);
+    struct beside_room room = {0};
     struct statvfs st = {
         .f_bsize = 4096,
         .f_frsize = 4096,
@@ -369,9 +369,9 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     };
 
     (void)ino;
-    if (e->side)
-        side_room(e->side, &room);
-    st.f_blocks = (session_size(e->session, VIEW_VHDX) + session_size(e->session, VIEW_DISK) +
+    if (t->beside)
+        beside_room(t->beside, &room);
+    st.f_blocks = (export_size(t->exported, VIEW_VHDX) + export_size(t->exported, VIEW_DISK) +
                    room.used + room.free) /
                   4096;
     st.f_bfree = st.f_bavail = room.free / 4096;
@@ -381,21 +381,21 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /* Whether NAME in PARENT shows the partition: it cannot be removed or renamed. */
-static bool names_view(const struct exported *e, fuse_ino_t parent, const char *name)
+static bool names_view(const struct tree *t, fuse_ino_t parent, const char *name)
 {
-    return parent == FUSE_ROOT_ID && view_named(e, name);
+    return parent == FUSE_ROOT_ID && view_named(t, name);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
 
-    if (names_view(e, parent, name)) {
+    if (names_view(t, parent, name)) {
         log_warning("refused to delete %s: it is the partition", name);
         reply_error(req, -EPERM);
         return;
     }
-    reply_error(req, side_op_unlink(e, name));
+    reply_error(req, beside_op_unlink(t, name));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -408,24 +408,24 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                       const char *newname, unsigned flags)
 {
-    struct exported *e = export_of(req);
+    struct tree *t = tree_of(req);
 
-    if (names_view(e, parent, name) || names_view(e, newparent, newname)) {
+    if (names_view(t, parent, name) || names_view(t, newparent, newname)) {
         log_warning("refused to rename %s to %s", name, newname);
         reply_error(req, -EPERM);
         return;
     }
-    reply_error(req, side_op_rename(e, name, newname, flags));
+    reply_error(req, beside_op_rename(t, name, newname, flags));
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
     (void)mode;
-    if (parent != FUSE_ROOT_ID || names_view(export_of(req), parent, name))
+    if (parent != FUSE_ROOT_ID || names_view(tree_of(req), parent, name))
         reply_error(req, -EEXIST);
     else
-        side_op_create(req, name, fi);
+        beside_op_create(req, name, fi);
 }
 
 /* Directories, links and special files: not here. */
@@ -455,7 +455,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const 
     op_mknod(req, newparent, newname, 0, 0);
 }
 
-const struct fuse_lowlevel_ops export_operations = {
+const struct fuse_lowlevel_ops callbacks = {
     .init = op_init,
     .lookup = op_lookup,
     .getattr = op_getattr,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The FUSE callbacks and nothing else: each one unpacks a request, asks the session (or
+ * The FUSE callbacks and nothing else: each one unpacks a request, asks the export (or
  * the files and attributes beside it), and replies. They run in parallel, in the threads of the
  * transport (transport.h), or in libfuse's own with its io_uring; with -s in a single one. Opens,
  * reads and writes of the two views do not come here from the transport, which has serve.c do
@@ -17,17 +17,17 @@
 #include <fcntl.h>
 
 /* What is shown at the mount point. */
-struct exported {
-    struct session *session;
+struct tree {
+    struct exported *exported;
     struct xattrs *xattrs;
-    struct side *side; /* NULL where the root is a file */
-    bool is_file;      /* the mount point is a regular file: the root is the VHDX */
+    struct beside *beside; /* NULL where the root is a file */
+    bool is_file;          /* the mount point is a regular file: the root is the VHDX */
     struct fuse_session *fuse;
     void (*ready)(void *); /* called once, when the kernel has accepted the mount */
     void *ready_arg;
 };
 
-extern const struct fuse_lowlevel_ops export_operations;
+extern const struct fuse_lowlevel_ops callbacks;
 
 /* Whether open(2)'s FLAGS ask for writing. */
 static inline bool opens_for_writing(int flags)
@@ -39,28 +39,28 @@ static inline bool opens_for_writing(int flags)
  * Opens the view INO with open(2)'s FLAGS: 0, or what the client is to be told; the log has the
  * rest.
  */
-int export_open(struct exported *export, fuse_ino_t ino, int flags);
+int tree_open(struct tree *tree, fuse_ino_t ino, int flags);
 
 /*
- * As session_write(). With O_SYNC or O_DSYNC in FLAGS it returns 0 only when all is on stable
+ * As export_write(). With O_SYNC or O_DSYNC in FLAGS it returns 0 only when all is on stable
  * storage: the kernel asks for no flush after such a write.
  */
-int export_write(struct exported *export, fuse_ino_t ino, int flags, const void *data, size_t size,
-                 uint64_t offset, size_t *done);
+int tree_write(struct tree *tree, fuse_ino_t ino, int flags, const void *data, size_t size,
+               uint64_t offset, size_t *done);
 
-/* For the other files of callbacks (side_operations.c, xattr_operations.c). */
+/* For the other files of callbacks (beside_operations.c, xattr_operations.c). */
 #define ATTRIBUTE_LIFE 1.0 /* seconds */
 #define VHDX_INODE     2   /* when the root is a directory */
 #define DISK_INODE     3   /* with -o disk, which needs that */
 
-static inline struct exported *export_of(fuse_req_t req)
+static inline struct tree *tree_of(fuse_req_t req)
 {
     return fuse_req_userdata(req);
 }
 
-static inline bool is_vhdx(const struct exported *e, fuse_ino_t ino)
+static inline bool is_vhdx(const struct tree *t, fuse_ino_t ino)
 {
-    return ino == (e->is_file ? FUSE_ROOT_ID : VHDX_INODE);
+    return ino == (t->is_file ? FUSE_ROOT_ID : VHDX_INODE);
 }
 
 static inline bool is_disk(fuse_ino_t ino)
@@ -75,14 +75,14 @@ static inline enum view_id view_of(fuse_ino_t ino)
 }
 
 /* Whether it shows the partition: the VHDX, or the disk. */
-static inline bool is_view(const struct exported *e, fuse_ino_t ino)
+static inline bool is_view(const struct tree *t, fuse_ino_t ino)
 {
-    return is_vhdx(e, ino) || is_disk(ino);
+    return is_vhdx(t, ino) || is_disk(ino);
 }
 
-static inline bool is_side(fuse_ino_t ino)
+static inline bool is_beside(fuse_ino_t ino)
 {
-    return ino >= SIDE_INODES;
+    return ino >= BESIDE_INODES;
 }
 
 /* A reply for ERR, 0 or negative. */

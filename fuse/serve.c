@@ -16,7 +16,7 @@ static bool is_ours(const struct server *s, const struct wire_request *r)
     case WIRE_READ:
     case WIRE_WRITE:
     case WIRE_OPEN:
-        return !s->all_libfuse && is_view(s->export, r->inode);
+        return !s->all_libfuse && is_view(s->tree, r->inode);
     case WIRE_IGNORE:
         return !s->all_libfuse;
     case WIRE_SHORT:
@@ -88,13 +88,13 @@ static void serve_open(const struct server *s, const struct slot *slot)
 {
     uint8_t payload[WIRE_PAYLOAD_MAX];
     int flags = (int)slot->request.flags;
-    int err = export_open(s->export, slot->request.inode, flags);
+    int err = tree_open(s->tree, slot->request.inode, flags);
 
     if (err)
         send_small(s, slot, err, NULL, 0);
     else if (!send_small(s, slot, 0, payload, wire_put_opened(payload)))
         /* No release will come. */
-        session_release(s->export->session, view_of(slot->request.inode), opens_for_writing(flags));
+        export_release(s->tree->exported, view_of(slot->request.inode), opens_for_writing(flags));
 }
 
 void serve_request(const struct server *s, struct slot *slot)
@@ -106,13 +106,13 @@ void serve_request(const struct server *s, struct slot *slot)
 
     switch (r->kind) {
     case WIRE_READ:
-        err = session_read(s->export->session, view_of(r->inode), slot->payload, r->size, r->offset,
-                           &done);
+        err = export_read(s->tree->exported, view_of(r->inode), slot->payload, r->size, r->offset,
+                          &done);
         serve_answer(s, slot, err, done);
         break;
     case WIRE_WRITE:
-        err = export_write(s->export, r->inode, (int)r->flags, slot->payload, r->size, r->offset,
-                           &done);
+        err =
+            tree_write(s->tree, r->inode, (int)r->flags, slot->payload, r->size, r->offset, &done);
         serve_answer(s, slot, err, done);
         break;
     case WIRE_OPEN:

@@ -10,8 +10,8 @@
 
 struct server {
     struct fuse_session *fuse;
-    struct exported *export;
-    int fd;           /* of the session */
+    struct tree *tree;
+    int fd;           /* of the FUSE session */
     bool all_libfuse; /* nothing is handled here: so that libfuse's log of requests is complete */
 };
 

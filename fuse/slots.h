@@ -23,7 +23,7 @@ struct slot {
     uint8_t *payload; /* a page */
     size_t length;    /* of the message, which starts slot_message() */
     struct wire_request request;
-    struct direct direct; /* while the device works on it, see session.h */
+    struct direct direct; /* while the device works on it, see export.h */
     uint64_t begun;       /* nanoseconds; when the device was asked */
 };
 

@@ -77,7 +77,7 @@ static void serve_here(struct transport *t, struct slot *slot)
     slots_put(&t->slots, slot);
 }
 
-/* A write that is acknowledged only when it is on stable storage (export_write()). */
+/* A write that is acknowledged only when it is on stable storage (tree_write()). */
 static bool wants_flush(const struct wire_request *r)
 {
     return r->kind == WIRE_WRITE && r->flags & O_DSYNC;
@@ -88,8 +88,8 @@ static bool give_to_device(struct transport *t, struct slot *slot)
     const struct wire_request *r = &slot->request;
 
     if (!t->ring || wants_flush(r) ||
-        !session_begin(t->server.export->session, view_of(r->inode), &slot->direct,
-                       r->kind == WIRE_WRITE, slot->payload, r->size, r->offset))
+        !export_begin(t->server.tree->exported, view_of(r->inode), &slot->direct,
+                      r->kind == WIRE_WRITE, slot->payload, r->size, r->offset))
         return false;
     slot->begun =
         t->flying ? 0 : monotonic_ns(); /* only the first one's time is the device's own */
@@ -108,7 +108,7 @@ static bool is_quick(const struct transport *t, const struct wire_request *r, bo
         return alone && pace_is_quick(&t->pace);
     case WIRE_WRITE: /* elsewhere, it may ask for zeros over a whole block, or be judged */
         return alone && pace_is_quick(&t->pace) && !wants_flush(r) &&
-               session_is_device(t->server.export->session, view_of(r->inode), r->size, r->offset);
+               export_is_device(t->server.tree->exported, view_of(r->inode), r->size, r->offset);
     case WIRE_SHORT:
     case WIRE_IGNORE:
         return true;
@@ -143,7 +143,7 @@ static void complete(struct transport *t, struct slot *slot, int result)
     t->flying--;
     if (slot->begun)
         pace_add(&t->pace, monotonic_ns() - slot->begun, d->length);
-    session_end(t->server.export->session, view_of(slot->request.inode), d, err);
+    export_end(t->server.tree->exported, view_of(slot->request.inode), d, err);
     if (!good && !err) {
         workers_give(&t->workers, slot);
         return;

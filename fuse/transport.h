@@ -7,14 +7,14 @@
  * - A lone READ or WRITE is done on the spot, with nothing in between that costs time: as long as
  *   the device is quick (pace.h), and the request is small.
  * - When several wait, or one is under way, those that are one read or write of the
- *   device (session_begin()) are given to the device through io_uring, and answered
+ *   device (export_begin()) are given to the device through io_uring, and answered
  *   when they complete.
  * - Whatever may wait for something else (flush, open, trim, requests on metadata, what the
  *   firewall looks at, unaligned edges) goes to a pool of threads. Without io_uring, READ and WRITE
  *   go there as well.
  *
  * Why nothing waits for ever. The receiving thread waits for a lock of the data path only when
- * it has no request with the device: only then does it call session_read() or session_write().
+ * it has no request with the device: only then does it call export_read() or export_write().
  * A thread of the pool may wait, in the backing's lock, for writes that are under way; they
  * are completed by the receiving thread, which waits for slots only when none is under way.
  */

@@ -32,30 +32,30 @@ struct commit {
 
 /* --- the mark ------------------------------------------------------------- */
 
-static int enter_mark(struct store_dir *dir, const struct options *o, const char *identity,
+static int enter_mark(struct state_dir *dir, const struct options *o, const char *identity,
                       bool read_only, struct failure *failure)
 {
-    int err = store_dir_enter(dir, o->state, identity, read_only, failure);
+    int err = state_dir_enter(dir, o->state, identity, read_only, failure);
 
-    store_dir_select(dir, "commit");
+    state_dir_select(dir, "commit");
     return err;
 }
 
 /* The mark's text is the overlay's path, for the message. */
 static int set_mark(const struct options *o, const char *identity, struct failure *failure)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_fd int fd = -1;
     int err = enter_mark(&dir, o, identity, false, failure);
 
     if (err)
         return err;
-    fd = store_dir_create(&dir);
+    fd = state_dir_create(&dir);
     err = fd < 0 ? fd : pwrite_full(fd, o->cow, strlen(o->cow), 0);
     if (!err && fsync(fd) < 0)
         err = -errno;
     if (!err)
-        err = store_dir_publish(&dir);
+        err = state_dir_publish(&dir);
     return err ? failed(failure, EXIT_IO_ERROR, err, "%s: cannot make it: %s", dir.path,
                         strerror(-err))
                : 0;
@@ -63,7 +63,7 @@ static int set_mark(const struct options *o, const char *identity, struct failur
 
 static int remove_mark(const struct options *o, const char *identity, struct failure *failure)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     int err = enter_mark(&dir, o, identity, false, failure);
 
     if (err)
@@ -79,7 +79,7 @@ static int remove_mark(const struct options *o, const char *identity, struct fai
 
 int commit_check(const struct options *o, const struct facts *facts, struct failure *failure)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_fd int fd = -1;
     char overlay[512] = "";
     int err = enter_mark(&dir, o, facts_identity(facts), true, failure);
@@ -163,9 +163,9 @@ static int check_partition(struct commit *c, struct failure *failure)
 /* Whether FILE.state holds a state: not when a removal was interrupted. */
 static bool has_state(const struct commit *c)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
 
-    return store_dir_enter(&dir, c->directory, c->header.identity, true, NULL) == 0 &&
+    return state_dir_enter(&dir, c->directory, c->header.identity, true, NULL) == 0 &&
            faccessat(dir.fd, dir.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 

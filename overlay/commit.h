@@ -4,7 +4,7 @@
  *
  * A commit may be interrupted at any point and run again:
  *   1. The overlay's header says "committing", durably. From here on only --commit takes it.
- *   2. A mark in the partition's state directory says so too, so that a session without the
+ *   2. A mark in the partition's state directory says so too, so that an export without the
  *      overlay refuses to serve half of it. (A mount by hand cannot be kept from that.)
  *   3. The grains are written to the partition, the first one last, and flushed. Until then the
  *      partition has its old superblock: if somebody else has used it after an

@@ -21,7 +21,7 @@ char *cow_state_directory(const struct options *o)
     return asprintf(&path, "%s.state", o->cow) < 0 ? NULL : path;
 }
 
-/* Whether NAME is that of a state of IDENTITY, or of one that was set aside. See store_dir.c. */
+/* Whether NAME is that of a state of IDENTITY, or of one that was set aside. See state_dir.c. */
 static bool is_state(const char *name, const char *identity)
 {
     size_t n = strlen(identity);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * -o cow=FILE: the overlay and the state that a session has in the place of the partition and
+ * -o cow=FILE: the overlay and the state that an export has in the place of the partition and
  * its state.
  *
  * The VHDX metadata that clients write belongs to the disk they see, so it is kept beside the

@@ -45,7 +45,7 @@ static int check_directory(int fd, const char *path, struct failure *failure)
 }
 
 /*
- * Whoever opens, makes or replaces a state does so alone; store_dir_close() lets go. That takes
+ * Whoever opens, makes or replaces a state does so alone; state_dir_close() lets go. That takes
  * milliseconds; but where others may read the directory, they may lock it, too.
  */
 static int lock_directory(int fd, const char *path, struct failure *failure)
@@ -66,14 +66,14 @@ static int lock_directory(int fd, const char *path, struct failure *failure)
                   path);
 }
 
-void store_dir_select(struct store_dir *dir, const char *suffix)
+void state_dir_select(struct state_dir *dir, const char *suffix)
 {
     snprintf(dir->name, sizeof(dir->name), "%s.%s", dir->identity, suffix);
     snprintf(dir->fresh, sizeof(dir->fresh), "%s.new", dir->name);
     snprintf(dir->path, sizeof(dir->path), "%s/%s", dir->directory, dir->name);
 }
 
-int store_dir_enter(struct store_dir *dir, const char *directory, const char *identity,
+int state_dir_enter(struct state_dir *dir, const char *directory, const char *identity,
                     bool read_only, struct failure *failure)
 {
     int err = read_only ? 0 : make_directories(directory);
@@ -83,7 +83,7 @@ int store_dir_enter(struct store_dir *dir, const char *directory, const char *id
         if (*p == '/')
             *p = '_';
     snprintf(dir->directory, sizeof(dir->directory), "%s", directory);
-    store_dir_select(dir, "state");
+    state_dir_select(dir, "state");
     if (!err) {
         dir->fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         err = dir->fd < 0 ? -errno : 0;
@@ -98,13 +98,13 @@ int store_dir_enter(struct store_dir *dir, const char *directory, const char *id
     return err;
 }
 
-void store_dir_close(struct store_dir *dir)
+void state_dir_close(struct state_dir *dir)
 {
     close_fd(&dir->fd);
 }
 
 /* Whether FD is still the file of that name: it may have been replaced before we locked it. */
-static bool is_current(const struct store_dir *dir, int fd)
+static bool is_current(const struct state_dir *dir, int fd)
 {
     struct stat held, named;
 
@@ -112,7 +112,7 @@ static bool is_current(const struct store_dir *dir, int fd)
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
-static int check_file(const struct store_dir *dir, int fd, struct failure *failure)
+static int check_file(const struct state_dir *dir, int fd, struct failure *failure)
 {
     struct stat st;
 
@@ -127,7 +127,7 @@ static int check_file(const struct store_dir *dir, int fd, struct failure *failu
     return 0;
 }
 
-static int lock_file(const struct store_dir *dir, int fd, bool read_only, struct failure *failure)
+static int lock_file(const struct state_dir *dir, int fd, bool read_only, struct failure *failure)
 {
     if (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
         return 0;
@@ -137,7 +137,7 @@ static int lock_file(const struct store_dir *dir, int fd, bool read_only, struct
                   dir->path);
 }
 
-int store_dir_open(const struct store_dir *dir, bool read_only, struct failure *failure)
+int state_dir_open(const struct state_dir *dir, bool read_only, struct failure *failure)
 {
     for (int attempts = 0; attempts < 100; attempts++) {
         cleanup_fd int fd =
@@ -162,30 +162,30 @@ int store_dir_open(const struct store_dir *dir, bool read_only, struct failure *
     return failed(failure, EXIT_UNSAFE, -EBUSY, "%s: it keeps being replaced", dir->path);
 }
 
-int store_dir_create(const struct store_dir *dir)
+int state_dir_create(const struct state_dir *dir)
 {
     cleanup_fd int fd = -1;
 
-    store_dir_abandon(dir); /* left by a crash; the name is ours alone */
+    state_dir_abandon(dir); /* left by a crash; the name is ours alone */
     fd = openat(dir->fd, dir->fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     return steal_fd(&fd);
 }
 
-int store_dir_publish(const struct store_dir *dir)
+int state_dir_publish(const struct state_dir *dir)
 {
     if (renameat(dir->fd, dir->fresh, dir->fd, dir->name) < 0 || fsync(dir->fd) < 0)
         return -errno;
     return 0;
 }
 
-void store_dir_abandon(const struct store_dir *dir)
+void state_dir_abandon(const struct state_dir *dir)
 {
     unlinkat(dir->fd, dir->fresh, 0);
 }
 
-int store_dir_set_aside(const struct store_dir *dir, struct failure *failure)
+int state_dir_set_aside(const struct state_dir *dir, struct failure *failure)
 {
     struct timespec now;
     struct tm tm;

@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-struct store_dir {
+struct state_dir {
     int fd;            /* of the directory */
     char identity[65]; /* of the partition, as it is used in file names */
     char directory[PATH_MAX];
@@ -17,7 +17,7 @@ struct store_dir {
     char path[PATH_MAX + 80]; /* the whole path, for messages */
 };
 
-#define STORE_DIR_INIT                                                                             \
+#define STATE_DIR_INIT                                                                             \
     {                                                                                              \
         .fd = -1                                                                                   \
     }
@@ -26,28 +26,28 @@ struct store_dir {
  * Opens DIRECTORY (made with mode 0700 if it is not there, unless READ_ONLY: then -ENOENT). It
  * must be a directory, no link, owned by the caller, writable by nobody else.
  */
-int store_dir_enter(struct store_dir *dir, const char *directory, const char *identity,
+int state_dir_enter(struct state_dir *dir, const char *directory, const char *identity,
                     bool read_only, struct failure *failure);
-void store_dir_close(struct store_dir *dir);
-#define cleanup_store_dir __attribute__((cleanup(store_dir_close)))
+void state_dir_close(struct state_dir *dir);
+#define cleanup_state_dir __attribute__((cleanup(state_dir_close)))
 
 /* Goes on to another file of the same partition, SUFFIX instead of "state". */
-void store_dir_select(struct store_dir *dir, const char *suffix);
+void state_dir_select(struct state_dir *dir, const char *suffix);
 
 /*
  * Opens and locks the state file. Returns a descriptor, -ENOENT, -EBUSY when another process
  * has it, or another -errno.
  */
-int store_dir_open(const struct store_dir *dir, bool read_only, struct failure *failure);
+int state_dir_open(const struct state_dir *dir, bool read_only, struct failure *failure);
 
 /* Makes a new, locked file under the temporary name. Returns a descriptor or -errno. */
-int store_dir_create(const struct store_dir *dir);
+int state_dir_create(const struct state_dir *dir);
 /* Gives the new file, which must be flushed, its name; flushes the directory. 0 or -errno. */
-int store_dir_publish(const struct store_dir *dir);
+int state_dir_publish(const struct state_dir *dir);
 /* Removes the new file, if it is there. */
-void store_dir_abandon(const struct store_dir *dir);
+void state_dir_abandon(const struct state_dir *dir);
 
 /* Renames the state file to one with the time in it. */
-int store_dir_set_aside(const struct store_dir *dir, struct failure *failure);
+int state_dir_set_aside(const struct state_dir *dir, struct failure *failure);
 
 #endif

@@ -265,22 +265,22 @@ static void generate(struct store *s, const struct store_binding *binding,
 }
 
 /* Makes a new state and puts it in the place of whatever is there. */
-static int create(struct store *s, const struct store_dir *dir, const struct store_binding *binding,
+static int create(struct store *s, const struct state_dir *dir, const struct store_binding *binding,
                   const struct vhdx_layout *layout, struct failure *failure)
 {
     cleanup_fd int fd = -1;
     int err = 0;
 
     generate(s, binding, layout);
-    fd = store_dir_create(dir);
+    fd = state_dir_create(dir);
     if (fd < 0)
         err = fd;
     if (!err)
         err = save_all(s, fd, binding);
     if (!err)
-        err = store_dir_publish(dir);
+        err = state_dir_publish(dir);
     if (err) {
-        store_dir_abandon(dir);
+        state_dir_abandon(dir);
         return failed(failure, EXIT_IO_ERROR, err,
                       "%s: cannot make the state file: %s; free some space or name another "
                       "directory with -o state=",
@@ -291,7 +291,7 @@ static int create(struct store *s, const struct store_dir *dir, const struct sto
     return 0;
 }
 
-static int damaged(const struct store_dir *dir, int err, struct failure *failure)
+static int damaged(const struct state_dir *dir, int err, struct failure *failure)
 {
     if (err != -EUCLEAN)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read the state: %s", dir->path,
@@ -317,7 +317,7 @@ static int settle(int fd)
 }
 
 /* Takes over the existing state FD, or makes a new one when that is right. */
-static int adopt(struct store *s, const struct store_dir *dir, int *fd,
+static int adopt(struct store *s, const struct state_dir *dir, int *fd,
                  const struct store_binding *wanted, const struct vhdx_layout *layout,
                  unsigned flags, struct failure *failure)
 {
@@ -354,16 +354,16 @@ static int adopt(struct store *s, const struct store_dir *dir, int *fd,
     return 0;
 }
 
-static int open_in(struct store *s, const struct store_dir *dir, const struct store_binding *wanted,
+static int open_in(struct store *s, const struct state_dir *dir, const struct store_binding *wanted,
                    const struct vhdx_layout *layout, unsigned flags, struct failure *failure)
 {
     bool read_only = flags & STORE_READ_ONLY;
-    cleanup_fd int fd = store_dir_open(dir, read_only, failure);
+    cleanup_fd int fd = state_dir_open(dir, read_only, failure);
 
     if (fd < 0 && fd != -ENOENT)
         return fd;
     if (fd >= 0 && flags & STORE_RESET && !read_only) {
-        int err = store_dir_set_aside(dir, failure);
+        int err = state_dir_set_aside(dir, failure);
 
         return err ? err : create(s, dir, wanted, layout, failure);
     }
@@ -379,7 +379,7 @@ int store_open(struct store **store, const char *directory, const char *identity
                const struct vhdx_layout *layout, unsigned flags, struct failure *failure)
 {
     struct store_binding wanted = store_binding_of(identity, layout);
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     struct store *s = calloc(1, sizeof(*s));
     int err;
 
@@ -388,7 +388,7 @@ int store_open(struct store **store, const char *directory, const char *identity
     s->fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     s->image = calloc(1, VHDX_META_SIZE);
-    err = s->image ? store_dir_enter(&dir, directory, identity, flags & STORE_READ_ONLY, failure)
+    err = s->image ? state_dir_enter(&dir, directory, identity, flags & STORE_READ_ONLY, failure)
                    : -ENOMEM;
     snprintf(s->path, sizeof(s->path), "%s", dir.path);
     if (!err)

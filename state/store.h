@@ -8,7 +8,7 @@
  * What is promised. store_write() returns 0 when the bytes are in the state file, though
  * perhaps only in the kernel's cache: they survive the death of this process, not that of the
  * machine. store_flush() returns 0 when all that was written before is on stable storage. The
- * session flushes the device first and this store second, so metadata that says "done" never
+ * export flushes the device first and this store second, so metadata that says "done" never
  * becomes durable before the payload it speaks of.
  *
  * All or nothing. Clients treat 4 KiB of metadata as they treat a sector: after a crash they

@@ -40,9 +40,9 @@ static struct xattr *find(struct xattrs *x, const char *object, const char *name
     return NULL;
 }
 
-static int load(const struct store_dir *dir, struct xattr_set *set, struct failure *failure)
+static int load(const struct state_dir *dir, struct xattr_set *set, struct failure *failure)
 {
-    cleanup_fd int fd = store_dir_open(dir, true, failure);
+    cleanup_fd int fd = state_dir_open(dir, true, failure);
     cleanup_free uint8_t *data = NULL;
     struct stat st;
     int err = 0;
@@ -67,19 +67,19 @@ static int load(const struct store_dir *dir, struct xattr_set *set, struct failu
                : 0;
 }
 
-static int enter(const struct xattrs *x, struct store_dir *dir, struct failure *failure)
+static int enter(const struct xattrs *x, struct state_dir *dir, struct failure *failure)
 {
-    int err = store_dir_enter(dir, x->directory, x->identity, x->read_only, failure);
+    int err = state_dir_enter(dir, x->directory, x->identity, x->read_only, failure);
 
     if (!err)
-        store_dir_select(dir, "xattrs");
+        state_dir_select(dir, "xattrs");
     return err;
 }
 
 int xattrs_open(struct xattrs **xattrs, const char *directory, const char *identity, bool read_only,
                 struct failure *failure)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     struct xattrs *x = calloc(1, sizeof(*x));
     int err;
 
@@ -111,7 +111,7 @@ void xattrs_close(struct xattrs *x)
     free(x);
 }
 
-static int write_file(const struct store_dir *dir, const struct xattr_set *set)
+static int write_file(const struct state_dir *dir, const struct xattr_set *set)
 {
     cleanup_free uint8_t *data = NULL;
     size_t size;
@@ -120,24 +120,24 @@ static int write_file(const struct store_dir *dir, const struct xattr_set *set)
 
     if (err)
         return err;
-    fd = store_dir_create(dir);
+    fd = state_dir_create(dir);
     if (fd < 0)
         return fd;
     err = pwrite_full(fd, data, size, 0);
     if (!err && fsync(fd) < 0)
         err = -errno;
     if (!err)
-        err = store_dir_publish(dir);
+        err = state_dir_publish(dir);
     if (err)
-        store_dir_abandon(dir);
+        state_dir_abandon(dir);
     return err;
 }
 
 /*
- * Begins a change: the directory is ours until store_dir_close(), and the set is what the
+ * Begins a change: the directory is ours until state_dir_close(), and the set is what the
  * file says.
  */
-static int begin_change(struct xattrs *x, struct store_dir *dir)
+static int begin_change(struct xattrs *x, struct state_dir *dir)
 {
     struct failure failure = {0};
     struct xattr_set now = {0};
@@ -159,7 +159,7 @@ static int begin_change(struct xattrs *x, struct store_dir *dir)
  * Makes CHANGED the set, on disk first; on an error the old one stays. Takes over
  * the array, but not the values, which both may share.
  */
-static int replace(struct xattrs *x, const struct store_dir *dir, struct xattr_set *changed)
+static int replace(struct xattrs *x, const struct state_dir *dir, struct xattr_set *changed)
 {
     int err = write_file(dir, changed);
 
@@ -217,7 +217,7 @@ int xattrs_set(struct xattrs *x, const char *object, const char *name, const voi
     struct xattr_set changed;
     struct xattr *old, *item;
     uint8_t *copy, *dropped;
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     int err;
     LOCK_SCOPE(&x->lock);
 
@@ -291,7 +291,7 @@ int xattrs_remove(struct xattrs *x, const char *object, const char *name)
     struct xattr *item;
     uint8_t *dropped;
     size_t at;
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     int err;
     LOCK_SCOPE(&x->lock);
 
@@ -336,7 +336,7 @@ int xattrs_move(struct xattrs *x, const char *object, const char *to)
     uint8_t *dropped[XATTRS_COUNT_MAX];
     struct xattr_set changed;
     size_t count, moved = 0;
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     int err;
     LOCK_SCOPE(&x->lock);
 

@@ -68,7 +68,7 @@ int open_file(const char *path, int flags, struct file *file)
 
     *file = (struct file){.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK)};
     if (file->fd < 0 || fstat(file->fd, &st) < 0)
-        return complain(EXIT_IO, "%s: %s", path, strerror(errno));
+        return complain(EXIT_IO_ERROR, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
         close_vhdx(file);
         return complain(EXIT_USAGE, "%s: neither a regular file nor a block device", path);
@@ -78,7 +78,7 @@ int open_file(const char *path, int flags, struct file *file)
         int err = errno;
 
         close_vhdx(file);
-        return complain(EXIT_IO, "%s: %s", path, strerror(err));
+        return complain(EXIT_IO_ERROR, "%s: %s", path, strerror(err));
     }
     file->io = (struct vhdx_io){.read = read_fd, .opaque = &file->fd, .size = (uint64_t)size};
     return EXIT_FINE;
@@ -100,10 +100,10 @@ int check_file(const char *path, const struct file *file, struct vhdx_report *re
     err = vhdx_check(&file->io, &options, report, image);
     progress_end(&progress);
     if (err == -E2BIG)
-        return complain(EXIT_IO, "%s: its log holds more than %" PRIu32 " writes to replay", path,
-                        VHDX_LOG_MAX_WRITES);
+        return complain(EXIT_IO_ERROR, "%s: its log holds more than %" PRIu32 " writes to replay",
+                        path, VHDX_LOG_MAX_WRITES);
     if (err)
-        return complain(EXIT_IO, "%s: %s", path, strerror(-err));
+        return complain(EXIT_IO_ERROR, "%s: %s", path, strerror(-err));
     return EXIT_FINE;
 }
 
@@ -111,7 +111,7 @@ int finish_output(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    return complain(EXIT_IO, "standard output: %s", strerror(errno));
+    return complain(EXIT_IO_ERROR, "standard output: %s", strerror(errno));
 }
 
 void add_text(json_object *object, const char *key, const char *value)

@@ -12,11 +12,6 @@
 #include <stdio.h>
 #include <time.h>
 
-enum {
-    EXIT_INVALID = EXIT_INVALID_IMAGE,
-    EXIT_IO = EXIT_IO_ERROR,
-};
-
 /* Prints "vhdxgen: " and the message to stderr. Returns STATUS. */
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -47,7 +42,8 @@ struct file {
     struct vhdx_io io;
 };
 
-/* Opens PATH, a regular file or a block device. Complains and returns EXIT_IO, or EXIT_FINE. */
+/* Opens PATH, a regular file or a block device. Complains and returns EXIT_IO_ERROR, or EXIT_FINE.
+ */
 int open_file(const char *path, int flags, struct file *file);
 void close_vhdx(struct file *file);
 
@@ -63,7 +59,7 @@ void progress_begin(struct progress *progress, const char *what, bool bytes);
 int progress_show(void *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress);
 
-/* Checks FILE with a progress bar. Complains and returns EXIT_IO, or EXIT_FINE. */
+/* Checks FILE with a progress bar. Complains and returns EXIT_IO_ERROR, or EXIT_FINE. */
 int check_file(const char *path, const struct file *file, struct vhdx_report *report,
                struct vhdx_image *image);
 
@@ -72,10 +68,10 @@ void add_text(json_object *object, const char *key, const char *value);
 void add_number(json_object *object, const char *key, uint64_t value);
 void add_flag(json_object *object, const char *key, bool value);
 void add_guid(json_object *object, const char *key, const struct guid *guid);
-/* Prints OBJECT and frees it; EXIT_IO when stdout fails. */
+/* Prints OBJECT and frees it; EXIT_IO_ERROR when stdout fails. */
 int print_json(json_object *object);
 
-/* Flushes stdout: EXIT_IO and a complaint when what was printed did not arrive. */
+/* Flushes stdout: EXIT_IO_ERROR and a complaint when what was printed did not arrive. */
 int finish_output(int status);
 
 #endif

@@ -138,7 +138,7 @@ static int report_on(const struct check_arguments *a, const struct file *file)
     status = status ? status : finish_output(EXIT_FINE);
     if (!status && (vhdx_report_total(&report, VHDX_ERROR) ||
                     (a->strict && vhdx_report_total(&report, VHDX_WARNING))))
-        return EXIT_INVALID;
+        return EXIT_INVALID_IMAGE;
     return status;
 }
 

@@ -230,9 +230,9 @@ static int make_file(struct create *c)
     if (err == -EEXIST)
         return complain(EXIT_UNSAFE, "%s: exists; --force replaces a regular file", c->out);
     if (err == -EINTR)
-        return complain(EXIT_IO, "%s: interrupted; nothing was left behind", c->out);
+        return complain(EXIT_IO_ERROR, "%s: interrupted; nothing was left behind", c->out);
     if (err)
-        return complain(EXIT_IO, "%s: %s", c->out, strerror(-err));
+        return complain(EXIT_IO_ERROR, "%s: %s", c->out, strerror(-err));
     if (!c->quiet)
         printf("%s: fixed VHDX, %s in blocks of %s\n", c->out,
                format_size(c->layout.disk_size, size), format_size(c->layout.block_size, block));

@@ -47,13 +47,14 @@ static int dump_one(const char *path, const struct file *file, const struct vhdx
     int err;
 
     if (file->io.size < VHDX_HEADER_SECTION)
-        return complain(EXIT_INVALID, "%s: too short for a VHDX file", path);
+        return complain(EXIT_INVALID_IMAGE, "%s: too short for a VHDX file", path);
     printf("%s:\n", region->name);
     err = region->dump(&file->io, image);
     if (err == -ENODATA)
-        return complain(EXIT_INVALID, "%s: has no %s that could be found", path, region->name);
+        return complain(EXIT_INVALID_IMAGE, "%s: has no %s that could be found", path,
+                        region->name);
     if (err)
-        return complain(EXIT_IO, "%s: %s", path, strerror(-err));
+        return complain(EXIT_IO_ERROR, "%s: %s", path, strerror(-err));
     return EXIT_FINE;
 }
 

@@ -29,8 +29,8 @@ static int describe(const char *path, bool json)
         status =
             json ? print_info_json(path, &image, &report) : print_info_text(path, &image, &report);
         if (!status && image.kind == VHDX_KIND_UNKNOWN)
-            status =
-                complain(EXIT_INVALID, "%s: not a VHDX file, or damaged; see vhdxgen check", path);
+            status = complain(EXIT_INVALID_IMAGE,
+                              "%s: not a VHDX file, or damaged; see vhdxgen check", path);
     }
     vhdx_image_free(&image);
     return status;

@@ -50,12 +50,14 @@ static int refuse(const struct arguments *a, int err)
 {
     switch (err) {
     case -EFBIG:
-        return complain(EXIT_INVALID,
+        return complain(EXIT_INVALID_IMAGE,
                         "%s: the log asks for a longer file; --grow allows it to grow", a->path);
     case -ERANGE:
-        return complain(EXIT_INVALID, "%s: the header's sequence number cannot grow", a->path);
+        return complain(EXIT_INVALID_IMAGE, "%s: the header's sequence number cannot grow",
+                        a->path);
     default:
-        return complain(EXIT_INVALID, "%s: the log cannot be replayed; see vhdxgen check", a->path);
+        return complain(EXIT_INVALID_IMAGE, "%s: the log cannot be replayed; see vhdxgen check",
+                        a->path);
     }
 }
 
@@ -92,7 +94,7 @@ static int apply(const struct arguments *a, struct file *file, const struct vhdx
     err = vhdx_replay(&replay, image);
     progress_end(&progress);
     if (err)
-        return complain(EXIT_IO, "%s: %s; replay it again when that is mended", a->path,
+        return complain(EXIT_IO_ERROR, "%s: %s; replay it again when that is mended", a->path,
                         strerror(-err));
     if (!a->quiet)
         printf("%s: replayed %zu entries with %zu writes\n", a->path, image->log.active_count,
@@ -108,7 +110,8 @@ static int judge_and_apply(const struct arguments *a, struct file *file, struct 
     if (status)
         return status;
     if (image->current < 0)
-        return complain(EXIT_INVALID, "%s: it has no valid header; see vhdxgen check", a->path);
+        return complain(EXIT_INVALID_IMAGE, "%s: it has no valid header; see vhdxgen check",
+                        a->path);
     err = vhdx_replay_verdict(image, a->grow);
     if (err == -ENODATA) {
         if (!a->quiet)
@@ -119,7 +122,7 @@ static int judge_and_apply(const struct arguments *a, struct file *file, struct 
     if (err)
         return refuse(a, err);
     if (vhdx_report_total(&report, VHDX_ERROR) && !a->force)
-        return complain(EXIT_INVALID,
+        return complain(EXIT_INVALID_IMAGE,
                         "%s: it has errors that replaying does not mend (see vhdxgen check); "
                         "--force replays all the same",
                         a->path);

@@ -16,9 +16,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define FILE_NAME         "ext4.vhdx"
-#define COPY_SIZE         ((size_t)MIB)
-#define cleanup_store_dir __attribute__((cleanup(store_dir_close)))
+#define FILE_NAME "ext4.vhdx"
+#define COPY_SIZE ((size_t)MIB)
 
 /* --- building --------------------------------------------------------------- */
 
@@ -135,17 +134,17 @@ static int build_in_memory(struct volume *v, struct failure *failure)
                : 0;
 }
 
-static int store_image(const struct volume *v, const struct store_dir *dir, struct failure *failure)
+static int store_image(const struct volume *v, const struct state_dir *dir, struct failure *failure)
 {
-    cleanup_fd int fd = store_dir_create(dir);
+    cleanup_fd int fd = state_dir_create(dir);
     int err = fd < 0 ? fd : write_image(v, fd);
 
     if (!err && fsync(fd) < 0)
         err = -errno;
     if (!err)
-        err = store_dir_publish(dir);
+        err = state_dir_publish(dir);
     if (err) {
-        store_dir_abandon(dir);
+        state_dir_abandon(dir);
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot make it: %s", dir->path,
                       strerror(-err));
     }
@@ -201,25 +200,25 @@ static int check_image(struct volume *v, int fd, const char *path, struct failur
     return 0;
 }
 
-static int enter(const struct volume *v, struct store_dir *dir, bool read_only,
+static int enter(const struct volume *v, struct state_dir *dir, bool read_only,
                  struct failure *failure)
 {
-    int err = store_dir_enter(dir, v->directory, v->header.binding.identity, read_only, failure);
+    int err = state_dir_enter(dir, v->directory, v->header.binding.identity, read_only, failure);
 
-    store_dir_select(dir, "disk");
+    state_dir_select(dir, "disk");
     return err;
 }
 
 static int start_in_file(struct volume *v, struct failure *failure)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     bool read_only = v->flags & VOLUME_READ_ONLY;
     cleanup_fd int fd = -1;
     /* Nothing is made yet, so not the directory either. */
     int err = enter(v, &dir, true, failure);
 
     snprintf(v->path, sizeof(v->path), "%s", dir.path);
-    fd = err ? err : store_dir_open(&dir, true, failure);
+    fd = err ? err : state_dir_open(&dir, true, failure);
     if (fd == -ENOENT)
         return read_only ? build_in_memory(v, failure) : build_whole(v, failure);
     if (fd < 0)
@@ -241,18 +240,18 @@ static int start_in_file(struct volume *v, struct failure *failure)
 
 int volume_keep(struct volume *v, struct failure *failure)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_fd int fd = -1;
     int err = 0;
 
     if (v->whole < 0)
         return 0;
     err = enter(v, &dir, false, failure);
-    fd = err ? err : store_dir_open(&dir, false, failure);
+    fd = err ? err : state_dir_open(&dir, false, failure);
     if (fd >= 0 && !v->replaces) /* another process has made it meanwhile */
         err = check_image(v, fd, dir.path, failure);
     else if (fd >= 0)
-        err = store_dir_set_aside(&dir, failure);
+        err = state_dir_set_aside(&dir, failure);
     else if (fd != -ENOENT)
         err = fd;
     if (!err && (fd < 0 || v->replaces))
@@ -290,7 +289,7 @@ void volume_end(struct volume *v)
 /* Returns a descriptor or -errno. */
 static int open_image(struct volume *v, struct failure *failure)
 {
-    cleanup_store_dir struct store_dir dir = STORE_DIR_INIT;
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_fd int fd = -1;
     int err;
 
@@ -301,7 +300,7 @@ static int open_image(struct volume *v, struct failure *failure)
     err = enter(v, &dir, v->flags & VOLUME_READ_ONLY, failure);
     if (err)
         return err;
-    fd = store_dir_open(&dir, v->flags & VOLUME_READ_ONLY, failure);
+    fd = state_dir_open(&dir, v->flags & VOLUME_READ_ONLY, failure);
     if (fd == -ENOENT)
         return failed(failure, EXIT_IO_ERROR, fd,
                       "%s: it was there when vhdxfs started and is gone; start vhdxfs again",

@@ -302,9 +302,9 @@ struct vhdx_layout make_layout(uint64_t size, uint32_t block_size, uint32_t sect
     return layout;
 }
 
-int start_session(struct session *session, const struct options *options, struct failure *failure)
+int start_export(struct exported *exported, const struct options *options, struct failure *failure)
 {
-    int err = session_prepare(session, options, failure);
+    int err = export_prepare(exported, options, failure);
 
-    return err ? err : session_start(session, failure);
+    return err ? err : export_start(exported, failure);
 }

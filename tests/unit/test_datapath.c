@@ -428,7 +428,7 @@ static void test_last_close_flushes(void **state)
     char list[4200],
         *argv[] = {(char[]){"vhdxfs"}, (char[]){"-o"}, list, image, (char[]){"/unused"}};
     struct options options;
-    struct session session;
+    struct exported exported;
     struct failure failure;
     unsigned start;
     size_t done;
@@ -440,17 +440,17 @@ static void test_last_close_flushes(void **state)
     make_ext4(image, DISK, UUID);
     snprintf(list, sizeof(list), "state=%s", dir);
     assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
-    assert_int_equal(start_session(&session, &options, &failure), 0);
-    assert_int_equal(session_open(&session, VIEW_VHDX, true, &failure), 0);
-    assert_int_equal(session_open(&session, VIEW_VHDX, true, &failure), 0);
+    assert_int_equal(start_export(&exported, &options, &failure), 0);
+    assert_int_equal(export_open(&exported, VIEW_VHDX, true, &failure), 0);
+    assert_int_equal(export_open(&exported, VIEW_VHDX, true, &failure), 0);
     shadow_watch(state_file);
     start = shadow_flushes();
-    assert_int_equal(session_write(&session, VIEW_VHDX, "meta", 4, VHDX_LOG_AT, &done), 0);
-    session_release(&session, VIEW_VHDX, true);
+    assert_int_equal(export_write(&exported, VIEW_VHDX, "meta", 4, VHDX_LOG_AT, &done), 0);
+    export_release(&exported, VIEW_VHDX, true);
     assert_int_equal(shadow_flushes(), start); /* somebody has it open still */
-    session_release(&session, VIEW_VHDX, true);
+    export_release(&exported, VIEW_VHDX, true);
     assert_int_equal(shadow_flushes(), start + 1);
-    assert_int_equal(session_stop(&session), 0);
+    assert_int_equal(export_stop(&exported), 0);
     options_free(&options);
     unlink(image);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What Windows and QEMU write to the metadata of a fixed VHDX, write for write and flush for
- * flush, through a session. After every single step the daemon is ended, in one of the ways
+ * flush, through a exported. After every single step the daemon is ended, in one of the ways
  * there are, and started again: every byte is there, and the file is a valid VHDX, judged by
  * the rules that vhdxgen check goes by (which replays a log in memory).
  */
@@ -33,7 +33,7 @@ static const char *const ending_names[] = {"none", "release", "restart", "kill",
 static const char *base;
 static char *image, *state_dir;
 static struct options options;
-static struct session session;
+static struct exported exported;
 static struct rng rng;
 
 static enum ending ending;
@@ -54,32 +54,32 @@ static void check(bool condition, const char *what)
 static void start(void)
 {
     struct failure failure;
-    int err = start_session(&session, &options, &failure);
+    int err = start_export(&exported, &options, &failure);
 
     if (!err)
-        err = session_open(&session, VIEW_VHDX, true, &failure);
+        err = export_open(&exported, VIEW_VHDX, true, &failure);
     check(!err, failure.text);
 }
 
 static void stop(void)
 {
-    session_release(&session, VIEW_VHDX, true);
-    check(session_stop(&session) == 0, "stopping failed");
+    export_release(&exported, VIEW_VHDX, true);
+    check(export_stop(&exported) == 0, "stopping failed");
 }
 
 static void abandon(void)
 {
-    store_close(session.store);
-    backing_close(&session.claim.backing);
-    extent_map_free(&session.views[VIEW_VHDX].map);
+    store_close(exported.store);
+    backing_close(&exported.claim.backing);
+    extent_map_free(&exported.views[VIEW_VHDX].map);
 }
 
-static int read_session(void *opaque, void *data, size_t length, uint64_t offset)
+static int read_export(void *opaque, void *data, size_t length, uint64_t offset)
 {
     size_t done;
 
     (void)opaque;
-    return session_read(&session, VIEW_VHDX, data, length, offset, &done);
+    return export_read(&exported, VIEW_VHDX, data, length, offset, &done);
 }
 
 static void tell(void *opaque, const struct vhdx_finding *finding)
@@ -92,28 +92,28 @@ static void tell(void *opaque, const struct vhdx_finding *finding)
 
 static void verify(void)
 {
-    struct vhdx_io io = {.read = read_session, .size = session_size(&session, VIEW_VHDX)};
+    struct vhdx_io io = {.read = read_export, .size = export_size(&exported, VIEW_VHDX)};
     struct vhdx_report report = {.finding = log_is_empty ? NULL : tell};
     cleanup_free uint8_t *found = malloc(VHDX_META_SIZE);
     struct vhdx_image vhdx;
 
-    check(read_session(NULL, found, VHDX_META_SIZE, 0) == 0, "reading failed");
+    check(read_export(NULL, found, VHDX_META_SIZE, 0) == 0, "reading failed");
     check(memcmp(found, meta, VHDX_META_SIZE) == 0, "a byte of the metadata differs");
-    check(read_session(NULL, found, sizeof(payload), session.layout.payload_offset + MIB) == 0,
+    check(read_export(NULL, found, sizeof(payload), exported.layout.payload_offset + MIB) == 0,
           "reading failed");
     check(memcmp(found, payload, sizeof(payload)) == 0, "a byte of the disk differs");
     check(vhdx_check(&io, NULL, &report, &vhdx) == 0, "the check gave up");
     vhdx_image_free(&vhdx);
     check(log_is_empty || vhdx_report_total(&report, VHDX_ERROR) == 0,
           "it is no valid VHDX any more");
-    check(store_log_is_dirty(session.store) == dirty, "the log's state");
+    check(store_log_is_dirty(exported.store) == dirty, "the log's state");
 }
 
 static void end_step(void)
 {
     if (ending == RELEASE) {
-        session_release(&session, VIEW_VHDX, true);
-        check(session_open(&session, VIEW_VHDX, true, NULL) == 0, "cannot be opened again");
+        export_release(&exported, VIEW_VHDX, true);
+        check(export_open(&exported, VIEW_VHDX, true, NULL) == 0, "cannot be opened again");
     } else if (ending == RESTART) {
         stop();
         start();
@@ -139,21 +139,21 @@ static void put(const char *name, uint64_t offset, const void *data, size_t leng
         fflush(NULL);
         pid = fork();
         if (pid == 0) {
-            bool good = start_session(&session, &options, NULL) == 0 &&
-                        session_open(&session, VIEW_VHDX, true, NULL) == 0 &&
-                        session_write(&session, VIEW_VHDX, data, length, offset, &done) == 0 &&
-                        done == length && (!flush || session_flush(&session) == 0);
+            bool good = start_export(&exported, &options, NULL) == 0 &&
+                        export_open(&exported, VIEW_VHDX, true, NULL) == 0 &&
+                        export_write(&exported, VIEW_VHDX, data, length, offset, &done) == 0 &&
+                        done == length && (!flush || export_flush(&exported) == 0);
 
             _exit(good ? 0 : 1);
         }
         check(waitpid(pid, &status, 0) == pid && status == 0, "the child failed");
         start();
     } else {
-        check(session_write(&session, VIEW_VHDX, data, length, offset, &done) == 0 &&
+        check(export_write(&exported, VIEW_VHDX, data, length, offset, &done) == 0 &&
                   done == length,
               "refused");
         if (flush)
-            check(session_flush(&session) == 0, "the flush failed");
+            check(export_flush(&exported) == 0, "the flush failed");
     }
     if (offset < VHDX_META_SIZE)
         memcpy(meta + offset, data, length);
@@ -181,9 +181,9 @@ static int setup(void **state)
     step_name = "start";
     ending = NO_ENDING;
     start();
-    assert_int_equal(session_read(&session, VIEW_VHDX, meta, VHDX_META_SIZE, 0, &done), 0);
-    assert_int_equal(session_read(&session, VIEW_VHDX, payload, sizeof(payload),
-                                  session.layout.payload_offset + MIB, &done),
+    assert_int_equal(export_read(&exported, VIEW_VHDX, meta, VHDX_META_SIZE, 0, &done), 0);
+    assert_int_equal(export_read(&exported, VIEW_VHDX, payload, sizeof(payload),
+                                 exported.layout.payload_offset + MIB, &done),
                      0);
     verify();
     return 0;
@@ -291,8 +291,8 @@ static size_t make_entry(const struct log_state *log, const struct page *pages, 
     put_le64(entry->sequence, log->sequence);
     put_le32(entry->descriptor_count, count);
     entry->log_guid = log->guid;
-    put_le64(entry->flushed_file_offset, session_size(&session, VIEW_VHDX));
-    put_le64(entry->last_file_offset, session_size(&session, VIEW_VHDX));
+    put_le64(entry->flushed_file_offset, export_size(&exported, VIEW_VHDX));
+    put_le64(entry->last_file_offset, export_size(&exported, VIEW_VHDX));
     put_le32(entry->checksum, crc32c(0, out, length));
     return length;
 }
@@ -363,14 +363,14 @@ static void rewrite_bat_page(struct log_state *log)
     uint8_t bat[4096];
     struct page page = {VHDX_BAT_AT, bat};
 
-    vhdx_bat_read(&session.layout, 0, bat, sizeof(bat));
+    vhdx_bat_read(&exported.layout, 0, bat, sizeof(bat));
     change_through_log(log, "BAT page", &page, 1);
 }
 
 static void write_data(void)
 {
     rng_fill(&rng, payload, sizeof(payload));
-    put("data", session.layout.payload_offset + MIB, payload, sizeof(payload), true);
+    put("data", exported.layout.payload_offset + MIB, payload, sizeof(payload), true);
 }
 
 static void run_windows(bool with_changes)
@@ -437,7 +437,7 @@ static void qemu_log_write(const struct guid *null)
     uint8_t bat[4096], entry[8192];
     struct page page = {VHDX_BAT_AT, bat};
 
-    vhdx_bat_read(&session.layout, 0, bat, sizeof(bat));
+    vhdx_bat_read(&exported.layout, 0, bat, sizeof(bat));
     make_entry(&log, &page, 1, entry);
     log_is_empty = true;
     qemu_headers("headers with a LogGuid", false, &log.guid);

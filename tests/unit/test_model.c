@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The model test: random operations on a session, and the same on an oracle, which is nothing
+ * The model test: random operations on a exported, and the same on an oracle, which is nothing
  * but four arrays of bytes. Every answer and every byte must agree, through closing, killing
  * and starting again, on many geometries and kinds of storage.
  *
@@ -65,7 +65,7 @@ struct model {
     struct rng rng;
     struct geometry geometry;
     struct options options;
-    struct session session;
+    struct exported exported;
     struct loop loop;
     char *image, *state;
     bool child; /* a process that will die, see die_in_a_child() */
@@ -320,12 +320,12 @@ static void oracle_apply(struct model *m, struct op *op)
         oracle_zero(m, op);
 }
 
-/* --- the session --- */
+/* --- the export --- */
 
 static void compare(struct model *m, uint64_t offset, size_t length, const char *when)
 {
     size_t done = 0;
-    int err = session_read(&m->session, VIEW_VHDX, found, length, offset, &done);
+    int err = export_read(&m->exported, VIEW_VHDX, found, length, offset, &done);
 
     if (err || done != length)
         mismatch(m, "%s: read of %zu at %" PRIu64 ": %d, %zu bytes", when, length, offset, err,
@@ -346,24 +346,24 @@ static void compare_near(struct model *m, const struct op *op, const char *when)
         compare(m, start, (size_t)(end - start), when);
 }
 
-static void session_apply(struct model *m, const struct op *op)
+static void export_apply(struct model *m, const struct op *op)
 {
     size_t done = 0;
     int err = 0;
 
     switch (op->kind) {
     case OP_READ:
-        err = session_read(&m->session, VIEW_VHDX, found, op->length, op->offset, &done);
+        err = export_read(&m->exported, VIEW_VHDX, found, op->length, op->offset, &done);
         break;
     case OP_WRITE:
-        err = session_write(&m->session, VIEW_VHDX, op->data, op->length, op->offset, &done);
+        err = export_write(&m->exported, VIEW_VHDX, op->data, op->length, op->offset, &done);
         break;
     case OP_ZERO:
     case OP_PUNCH:
-        err = session_zero(&m->session, VIEW_VHDX, op->offset, op->length, op->kind == OP_PUNCH);
+        err = export_zero(&m->exported, VIEW_VHDX, op->offset, op->length, op->kind == OP_PUNCH);
         break;
     case OP_FLUSH:
-        err = session_flush(&m->session);
+        err = export_flush(&m->exported);
         count.flushes++;
         break;
     }
@@ -525,88 +525,88 @@ static void random_op(struct model *m, struct op *op)
         op->kind = OP_READ;
 }
 
-static void step(struct model *m, bool with_session)
+static void step(struct model *m, bool with_export)
 {
     struct op op;
 
     random_op(m, &op);
     oracle_apply(m, &op);
-    if (with_session)
-        session_apply(m, &op);
+    if (with_export)
+        export_apply(m, &op);
     m->number++;
 }
 
 /* --- lives --- */
 
 /* The firewall may have words to say to the way back from random bytes. */
-static void set_firewall(struct model *m, bool on, bool with_session)
+static void set_firewall(struct model *m, bool on, bool with_export)
 {
     m->suspended = !on;
     m->latched = false;
-    if (with_session) {
-        m->session.views[VIEW_VHDX].path.guard.off = !on || !m->geometry.firewall;
-        m->session.views[VIEW_VHDX].path.guard.until = 0;
+    if (with_export) {
+        m->exported.views[VIEW_VHDX].path.guard.off = !on || !m->geometry.firewall;
+        m->exported.views[VIEW_VHDX].path.guard.until = 0;
     }
 }
 
 /* The latch of a new claim: it lasts, or there is none. */
 static void set_latch(struct model *m)
 {
-    m->session.views[VIEW_VHDX].path.guard.latch = m->geometry.latch ? 24 * 3600 * 1000 : 0;
+    m->exported.views[VIEW_VHDX].path.guard.latch = m->geometry.latch ? 24 * 3600 * 1000 : 0;
     m->latched = false;
 }
 
 static void start(struct model *m)
 {
     struct failure failure = {0};
-    int err = start_session(&m->session, &m->options, &failure);
+    int err = start_export(&m->exported, &m->options, &failure);
 
     if (!err)
-        err = session_open(&m->session, VIEW_VHDX, true, &failure);
+        err = export_open(&m->exported, VIEW_VHDX, true, &failure);
     if (err)
         mismatch(m, "cannot be opened: %d: %s", err, failure.text);
     set_latch(m);
-    if (session_size(&m->session, VIEW_VHDX) != m->size)
-        mismatch(m, "the file has %" PRIu64 " bytes", session_size(&m->session, VIEW_VHDX));
+    if (export_size(&m->exported, VIEW_VHDX) != m->size)
+        mismatch(m, "the file has %" PRIu64 " bytes", export_size(&m->exported, VIEW_VHDX));
 }
 
 static void stop(struct model *m)
 {
-    session_release(&m->session, VIEW_VHDX, true);
-    if (session_stop(&m->session) < 0)
+    export_release(&m->exported, VIEW_VHDX, true);
+    if (export_stop(&m->exported) < 0)
         mismatch(m, "stopping failed");
 }
 
 /* What kill -9 leaves: nothing flushed, nothing given back, descriptors closed. */
 static void abandon(struct model *m)
 {
-    store_close(m->session.store);
-    backing_close(&m->session.claim.backing);
-    extent_map_free(&m->session.views[VIEW_VHDX].map);
+    store_close(m->exported.store);
+    backing_close(&m->exported.claim.backing);
+    extent_map_free(&m->exported.views[VIEW_VHDX].map);
 }
 
 static void put_back(struct model *m, const uint8_t *fresh, uint64_t offset, size_t length,
-                     bool with_session)
+                     bool with_export)
 {
     struct op op = {OP_WRITE, offset, length, fresh, 0, 0};
 
     oracle_apply(m, &op);
     if (op.err)
         mismatch(m, "the oracle refuses what the file began with");
-    if (with_session)
-        session_apply(m, &op);
+    if (with_export)
+        export_apply(m, &op);
 }
 
 /* Random bytes are no ext4 and no VHDX: what is needed to open it again is written back. */
-static void heal(struct model *m, bool with_session)
+static void heal(struct model *m, bool with_export)
 {
-    set_firewall(m, false, with_session);
-    put_back(m, m->fresh_head, m->P, (size_t)min_u64(GUARD, m->geometry.disk), with_session);
-    set_firewall(m, true, with_session);
-    put_back(m, m->fresh_meta + VHDX_HEADER_1_AT, VHDX_HEADER_1_AT, 4096, with_session);
-    put_back(m, m->fresh_meta + VHDX_HEADER_2_AT, VHDX_HEADER_2_AT, 4096, with_session);
+    set_firewall(m, false, with_export);
+    put_back(m, m->fresh_head, m->P, (size_t)min_u64(GUARD, m->geometry.disk), with_export);
+    set_firewall(m, true, with_export);
+    put_back(m, m->fresh_meta + VHDX_HEADER_1_AT, VHDX_HEADER_1_AT, 4096, with_export);
+    put_back(m, m->fresh_meta + VHDX_HEADER_2_AT, VHDX_HEADER_2_AT, 4096, with_export);
     put_back(m, m->fresh_meta + VHDX_METADATA_AT, VHDX_METADATA_AT, VHDX_METADATA_ITEMS + 4096,
-             with_session);
+             with_export);
 }
 
 /* A real death: a child serves for a while and is gone; the oracle here does the same. */
@@ -638,8 +638,8 @@ static void change_life(struct model *m)
     heal(m, true);
     switch (rng_below(&m->rng, 5)) {
     case 0:
-        session_release(&m->session, VIEW_VHDX, true);
-        if (session_open(&m->session, VIEW_VHDX, true, NULL) < 0)
+        export_release(&m->exported, VIEW_VHDX, true);
+        if (export_open(&m->exported, VIEW_VHDX, true, NULL) < 0)
             mismatch(m, "cannot be opened again");
         set_latch(m);
         count.reopened++;

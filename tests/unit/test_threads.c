@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A session under many threads: each opens, works, and releases, so that the device is
+ * An export under many threads: each opens, works, and releases, so that the device is
  * claimed and given back in between. To be run under ThreadSanitizer as well (configure
  * --with-sanitizers=thread). THREAD_ROUNDS says for how long.
  */
@@ -23,7 +23,7 @@
 #define SHARED  ((THREADS + 2) * MIB) /* at this offset of the disk all write */
 #define COMMON  65536                 /* so many bytes */
 
-static struct session session;
+static struct exported exported;
 static struct options options;
 static char *image, *state_dir;
 static uint64_t P, rounds;
@@ -53,11 +53,11 @@ static bool by_hand(bool write, void *data, size_t length, uint64_t offset)
     struct direct direct;
     ssize_t n;
 
-    if (!session_begin(&session, VIEW_VHDX, &direct, write, data, length, offset))
+    if (!export_begin(&exported, VIEW_VHDX, &direct, write, data, length, offset))
         return false;
     n = write ? pwrite(direct.fd, data, length, (off_t)direct.offset)
               : pread(direct.fd, data, length, (off_t)direct.offset);
-    session_end(&session, VIEW_VHDX, &direct, n < 0 ? -errno : 0);
+    export_end(&exported, VIEW_VHDX, &direct, n < 0 ? -errno : 0);
     atomic_fetch_add(&by_hands, 1);
     return n == (ssize_t)length;
 }
@@ -68,7 +68,7 @@ static bool write_all(void *data, size_t length, uint64_t offset)
 
     if (by_hand(true, data, length, offset))
         return true;
-    return session_write(&session, VIEW_VHDX, data, length, offset, &done) == 0 && done == length;
+    return export_write(&exported, VIEW_VHDX, data, length, offset, &done) == 0 && done == length;
 }
 
 static bool read_all(void *data, size_t length, uint64_t offset)
@@ -77,7 +77,7 @@ static bool read_all(void *data, size_t length, uint64_t offset)
 
     if (by_hand(false, data, length, offset))
         return true;
-    return session_read(&session, VIEW_VHDX, data, length, offset, &done) == 0 && done == length;
+    return export_read(&exported, VIEW_VHDX, data, length, offset, &done) == 0 && done == length;
 }
 
 static uint64_t own_at(const struct worker *w)
@@ -97,7 +97,7 @@ static void work_on_own(struct worker *w)
     switch (rng_below(&w->rng, 4)) {
     case 0:
         memset(w->own + at, 0, n);
-        is_ok(w, session_zero(&session, VIEW_VHDX, own_at(w) + at, n, rng_one_in(&w->rng, 2)) == 0,
+        is_ok(w, export_zero(&exported, VIEW_VHDX, own_at(w) + at, n, rng_one_in(&w->rng, 2)) == 0,
               "zeroing failed");
         break;
     case 1:
@@ -175,7 +175,7 @@ static void *work(void *arg)
     struct worker *w = arg;
 
     for (uint64_t round = 0; !w->wrong && round < rounds; round++) {
-        if (!is_ok(w, session_open(&session, VIEW_VHDX, true, NULL) == 0, "cannot be opened"))
+        if (!is_ok(w, export_open(&exported, VIEW_VHDX, true, NULL) == 0, "cannot be opened"))
             break;
         w->opens++;
         for (uint64_t n = rng_below(&w->rng, 60); !w->wrong && n > 0; n--)
@@ -191,7 +191,7 @@ static void *work(void *arg)
                 work_on_head(w);
                 break;
             case 4:
-                is_ok(w, session_flush(&session) == 0, "a flush failed");
+                is_ok(w, export_flush(&exported) == 0, "a flush failed");
                 break;
             case 5:
                 if (w->self > 0 && rng_one_in(&w->rng, 4)) /* 0 would blank the superblock */
@@ -201,8 +201,8 @@ static void *work(void *arg)
                 if (w->self > 0)
                     work_on_own(w);
             }
-        session_release(&session, VIEW_VHDX, true);
-        session_modified(&session);
+        export_release(&exported, VIEW_VHDX, true);
+        export_modified(&exported);
     }
     return NULL;
 }
@@ -248,22 +248,22 @@ static void run(bool in_memory)
     snprintf(list, sizeof(list), "state=%s", state_dir);
     argv[3] = image;
     assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
-    if (start_session(&session, &options, &failure) < 0)
+    if (start_export(&exported, &options, &failure) < 0)
         fail_msg("%s", failure.text);
-    P = session.layout.payload_offset;
-    assert_int_equal(session.layout.block_size, OWN);
+    P = exported.layout.payload_offset;
+    assert_int_equal(exported.layout.block_size, OWN);
     for (unsigned i = 0; i < THREADS; i++)
         begin(&workers[i], i, &rng);
     for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(workers[i].thread, NULL);
-    assert_int_equal(session.opens, 0); /* given back */
-    assert_int_equal(session_open(&session, VIEW_VHDX, true, &failure), 0);
+    assert_int_equal(exported.opens, 0); /* given back */
+    assert_int_equal(export_open(&exported, VIEW_VHDX, true, &failure), 0);
     for (unsigned i = 0; i < THREADS; i++)
         finish(&workers[i]);
-    session_release(&session, VIEW_VHDX, true);
-    assert_int_equal(session_stop(&session), 0);
+    export_release(&exported, VIEW_VHDX, true);
+    assert_int_equal(export_stop(&exported), 0);
     assert_true(ext4_is_clean(image));
     print_message("%u requests went to the device by hand\n", by_hands);
     options_free(&options);

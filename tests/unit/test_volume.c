@@ -90,7 +90,7 @@ static void test_partition_table(void **state)
 
 /* --- building and keeping --------------------------------------------------- */
 
-/* As a session starts it; skips the test where there is no mkntfs. */
+/* As an export starts it; skips the test where there is no mkntfs. */
 static int start(const char *identity, unsigned flags)
 {
     int err = volume_start(&volume, directory, identity, &layout, flags, &failure);
