@@ -43,17 +43,27 @@ static void leave(struct exported *e)
     atomic_fetch_add_explicit(&e->done, 1, memory_order_acq_rel);
 }
 
+struct cow_settings export_cow_settings(const struct export_settings *settings)
+{
+    return (struct cow_settings){.file = settings->cow,
+                                 .source = settings->source,
+                                 .state = settings->state,
+                                 .reset_state = settings->reset_state,
+                                 .no_discard = settings->no_discard,
+                                 .block_size = settings->block_size};
+}
+
 static struct safety_policy policy_of(const struct exported *e)
 {
-    return (struct safety_policy){.read_only = e->options->read_only || e->options->cow,
-                                  .allow_errors = e->options->allow_errors};
+    return (struct safety_policy){.read_only = e->settings->read_only || e->settings->cow,
+                                  .allow_errors = e->settings->allow_errors};
 }
 
 static int open_store(struct exported *e, unsigned flags, struct failure *failure)
 {
-    if (e->options->read_only)
+    if (e->settings->read_only)
         flags |= STORE_READ_ONLY;
-    return store_open(&e->store, e->options->state, facts_identity(&e->facts), &e->layout, flags,
+    return store_open(&e->store, e->settings->state, facts_identity(&e->facts), &e->layout, flags,
                       failure);
 }
 
@@ -80,11 +90,11 @@ static struct datapath path_of(struct exported *e, enum view_id view)
         .store = e->store,
         .image = view == VIEW_DISK ? &e->volume.image.disk : NULL,
         .fence = view == VIEW_DISK ? &e->volume.fence : NULL,
-        .read_only = e->options->read_only,
+        .read_only = e->settings->read_only,
         .guard = {.lock = PTHREAD_MUTEX_INITIALIZER,
                   .disk = disk,
                   .layout = &e->layout,
-                  .off = e->options->no_firewall,
+                  .off = e->settings->no_firewall,
                   .latch = GUARD_LATCH},
     };
 }
@@ -103,20 +113,20 @@ static void close_all(struct exported *e)
 /* Under claim_lock, with no client. */
 static int take(struct exported *e, struct failure *failure)
 {
-    const struct options *o = e->options;
+    const struct export_settings *s = e->settings;
     struct safety_policy policy = policy_of(e);
     struct footprint given_back = e->claim.footprint;
-    int err = claim_take(&e->claim, o->source, &policy, &e->facts, failure);
+    int err = claim_take(&e->claim, s->source, &policy, &e->facts, failure);
 
     if (err)
         return err;
     notice_change(e, &given_back);
-    e->claim.backing.no_discard = o->no_discard;
-    err = commit_check(o, &e->facts, failure);
+    e->claim.backing.no_discard = s->no_discard;
+    err = commit_check(&e->cow, &e->facts, failure);
     if (!err)
-        err = o->cow ? cow_open(&e->overlay, &e->store, o, &e->layout, &e->claim, failure)
+        err = s->cow ? cow_open(&e->overlay, &e->store, &e->cow, &e->layout, &e->claim, failure)
                      : open_store(e, 0, failure);
-    if (!err && o->disk)
+    if (!err && s->disk)
         err = volume_open(&e->volume, failure);
     if (err) {
         close_all(e);
@@ -144,7 +154,7 @@ static int give_back(struct exported *e)
 
 static const char *view_name(const struct exported *e, enum view_id view)
 {
-    return view == VIEW_DISK ? DISK_NAME : e->options->name;
+    return view == VIEW_DISK ? DISK_NAME : e->settings->name;
 }
 
 static int refuse_two_writers(const struct exported *e, enum view_id view, struct failure *failure)
@@ -283,7 +293,7 @@ int export_flush(struct exported *e)
     if (e->flushed >= wanted)
         return 0;
     begun = atomic_load(&e->writes);
-    err = datapath_flush(&e->views[e->options->disk ? VIEW_DISK : VIEW_VHDX].path);
+    err = datapath_flush(&e->views[e->settings->disk ? VIEW_DISK : VIEW_VHDX].path);
     if (!err)
         e->flushed = begun;
     leave(e);
@@ -293,22 +303,22 @@ int export_flush(struct exported *e)
 static void log_start(const struct exported *e)
 {
     char disk[SIZE_TEXT_MAX], block[SIZE_TEXT_MAX];
-    const struct options *o = e->options;
+    const struct export_settings *s = e->settings;
     cleanup_free char *where = NULL;
 
-    if ((o->cow ? asprintf(&where, "%s", o->cow)
-                : asprintf(&where, "%s/%s.state", o->state, facts_identity(&e->facts))) < 0)
+    if ((s->cow ? asprintf(&where, "%s", s->cow)
+                : asprintf(&where, "%s/%s.state", s->state, facts_identity(&e->facts))) < 0)
         return;
     log_info("%s (%s, %s%s%s): %s, %u-byte sectors, %s blocks; identity %s; %s%s%s%s",
              e->facts.path, e->facts.is_block ? "block device" : "image file",
              *e->facts.type ? e->facts.type : "no file system", *e->facts.uuid ? ", UUID " : "",
              e->facts.uuid, format_size(e->layout.disk_size, disk), e->layout.logical_sector,
              format_size(e->layout.block_size, block), facts_identity(&e->facts),
-             o->cow                                    ? "writes go to "
-             : o->read_only && access(where, F_OK) < 0 ? "no state in "
+             s->cow                                    ? "writes go to "
+             : s->read_only && access(where, F_OK) < 0 ? "no state in "
                                                        : "state in ",
-             where, o->read_only ? "; read-only" : "",
-             o->claim_at_mount ? "; claimed for the whole mount" : "");
+             where, s->read_only ? "; read-only" : "",
+             s->claim_at_mount ? "; claimed for the whole mount" : "");
     if (*e->facts.mounted_on)
         log_warning("%s is mounted on %s: the VHDX can be opened as soon as it is unmounted",
                     e->facts.path, e->facts.mounted_on);
@@ -320,7 +330,7 @@ static int look(struct exported *e, struct failure *failure)
     struct safety_policy policy = policy_of(e);
     cleanup_free char *path = NULL;
     struct verdict verdict;
-    int err = source_resolve(e->options->source, &path, failure);
+    int err = source_resolve(e->settings->source, &path, failure);
 
     if (!err)
         err = probe(path, &e->facts, failure);
@@ -338,7 +348,7 @@ static int look(struct exported *e, struct failure *failure)
 
 static int lay_out(struct exported *e, struct failure *failure)
 {
-    struct vhdx_params params = {e->facts.size, e->options->block_size, e->facts.logical_sector,
+    struct vhdx_params params = {e->facts.size, e->settings->block_size, e->facts.logical_sector,
                                  e->facts.physical_sector};
     const char *why = "out of memory";
     int err = vhdx_layout_init(&e->layout, &params, &why);
@@ -371,12 +381,12 @@ static int refuse_served(const struct exported *e, struct failure *failure)
 /* A state that cannot be used is told at the start, not when a client opens the file. */
 static int try_store(struct exported *e, struct failure *failure)
 {
-    const struct options *o = e->options;
+    const struct export_settings *s = e->settings;
     int err;
 
-    if (o->cow)
-        return cow_look(o, &e->facts, &e->layout, failure);
-    err = open_store(e, o->reset_state ? STORE_RESET : 0, failure);
+    if (s->cow)
+        return cow_look(&e->cow, &e->facts, &e->layout, failure);
+    err = open_store(e, s->reset_state ? STORE_RESET : 0, failure);
     if (!err && store_log_is_dirty(e->store))
         log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
                     store_path(e->store));
@@ -388,15 +398,15 @@ static int try_store(struct exported *e, struct failure *failure)
 /* The disk around the file. With cow it is in memory: a rehearsal leaves nothing behind. */
 static int start_volume(struct exported *e, struct failure *failure)
 {
-    const struct options *o = e->options;
-    unsigned flags = o->cow ? VOLUME_MEMORY : o->read_only ? VOLUME_READ_ONLY : 0;
+    const struct export_settings *s = e->settings;
+    unsigned flags = s->cow ? VOLUME_MEMORY : s->read_only ? VOLUME_READ_ONLY : 0;
     int err;
 
-    if (!o->disk)
+    if (!s->disk)
         return 0;
-    if (o->reset_disk)
+    if (s->reset_disk)
         flags |= VOLUME_RESET;
-    err = volume_start(&e->volume, o->state, facts_identity(&e->facts), &e->layout, flags, failure);
+    err = volume_start(&e->volume, s->state, facts_identity(&e->facts), &e->layout, flags, failure);
     if (!err)
         err = volume_layout_map(&e->volume.layout, &e->layout, &e->views[VIEW_DISK].map);
     return err;
@@ -409,22 +419,22 @@ static int try_storage(struct exported *e, struct failure *failure)
     /* Nothing is written before it is known that all can be. */
     if (!err)
         err = try_store(e, failure);
-    if (!err && e->options->disk)
+    if (!err && e->settings->disk)
         err = volume_keep(&e->volume, failure);
     return err;
 }
 
 static int take_at_start(struct exported *e, struct failure *failure)
 {
-    const struct options *o = e->options;
+    const struct export_settings *s = e->settings;
     struct safety_policy policy = policy_of(e);
     struct claim claim;
     int err;
 
-    if (!o->claim_at_mount)
+    if (!s->claim_at_mount)
         return try_storage(e, failure);
     /* The state is made only when it is certain that the device is to be had. */
-    err = claim_take(&claim, o->source, &policy, &e->facts, failure);
+    err = claim_take(&claim, s->source, &policy, &e->facts, failure);
     if (err)
         return err;
     err = try_storage(e, failure);
@@ -439,11 +449,13 @@ static void free_all(struct exported *e)
     volume_end(&e->volume);
 }
 
-int export_prepare(struct exported *e, const struct options *options, struct failure *failure)
+int export_prepare(struct exported *e, const struct export_settings *settings,
+                   struct failure *failure)
 {
     int err;
 
-    *e = (struct exported){.options = options,
+    *e = (struct exported){.settings = settings,
+                           .cow = export_cow_settings(settings),
                            .claim_lock = PTHREAD_MUTEX_INITIALIZER,
                            .flush_lock = PTHREAD_MUTEX_INITIALIZER,
                            .volume = {.memory = -1, .whole = -1}};
@@ -454,7 +466,7 @@ int export_prepare(struct exported *e, const struct options *options, struct fai
     if (!err)
         err = lay_out(e, failure);
     if (!err)
-        err = commit_check(options, &e->facts, failure);
+        err = commit_check(&e->cow, &e->facts, failure);
     if (err)
         free_all(e);
     return err;

@@ -18,11 +18,32 @@
 
 #include "device/claim.h"
 #include "export/datapath.h"
-#include "fuse/options.h"
 #include "overlay/cow.h"
 #include "volume/volume.h"
 
 #include <time.h>
+
+#define DISK_NAME "disk.img" /* of the second file, with a disk */
+
+/* What is to be shown, and how. Texts and structure must outlive the export. */
+struct export_settings {
+    char *source; /* a path or tag, see source.h */
+    char *name;   /* of the file */
+    char *state;  /* directory */
+    char *cow;    /* overlay file, or NULL */
+    bool read_only;
+    bool claim_at_mount; /* hold the device for the mount's whole life */
+    bool reset_state;
+    bool disk;         /* show the disk with an NTFS volume, too */
+    bool reset_disk;   /* build that volume anew */
+    bool allow_errors; /* serve an ext4 that is marked as having errors */
+    bool no_discard;
+    bool no_firewall;
+    uint32_t block_size; /* bytes; 0: choose */
+};
+
+/* What of them is for overlay/. */
+struct cow_settings export_cow_settings(const struct export_settings *settings);
 
 /* The files that show the partition. */
 enum view_id {
@@ -38,7 +59,8 @@ struct view {
 };
 
 struct exported {
-    const struct options *options;
+    const struct export_settings *settings;
+    struct cow_settings cow;
     struct facts facts; /* as at start; a claim must find the same */
     struct vhdx_layout layout;
     struct volume volume; /* with -o disk */
@@ -58,10 +80,10 @@ struct exported {
 };
 
 /*
- * Resolves and judges the source and computes the layout; writes nothing. OPTIONS must outlive the
+ * Resolves and judges the source and computes the layout; writes nothing. SETTINGS must outlive the
  * exported. Returns 0 or -errno with FAILURE filled.
  */
-int export_prepare(struct exported *exported, const struct options *options,
+int export_prepare(struct exported *exported, const struct export_settings *settings,
                    struct failure *failure);
 /*
  * Makes sure that the state is usable (or makes it). With claim_at_mount it takes the device

@@ -10,7 +10,7 @@
 static void fill_attributes(const struct tree *t, uint64_t ino, const struct stat *real,
                             struct stat *st)
 {
-    const struct options *o = t->exported->options;
+    const struct options *o = t->options;
     blkcnt_t whole = (real->st_size + 4095) / 4096 * 8; /* as if nothing were sparse */
 
     *st = (struct stat){

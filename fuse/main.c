@@ -44,7 +44,7 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
     bad |= fuse_opt_add_opt_escaped(&list, fsname);
     bad |= fuse_opt_add_opt(&list, "subtype=vhdxfs");
     bad |= fuse_opt_add_opt(&list, "default_permissions");
-    if (o->read_only)
+    if (o->settings.read_only)
         bad |= fuse_opt_add_opt(&list, "ro");
     if (o->fuse)
         bad |= fuse_opt_add_opt(&list, o->fuse);
@@ -72,10 +72,8 @@ static int serve_single(struct fuse_session *se, struct failure *failure)
 static int serve_parallel(struct fuse_session *se, struct tree *tree, bool over_uring,
                           struct failure *failure)
 {
-    struct server server = {.fuse = se,
-                            .tree = tree,
-                            .fd = fuse_session_fd(se),
-                            .all_libfuse = tree->exported->options->debug};
+    struct server server = {
+        .fuse = se, .tree = tree, .fd = fuse_session_fd(se), .all_libfuse = tree->options->debug};
     struct transport *transport;
     struct ending ending;
     int err = transport_make(&transport);
@@ -97,7 +95,7 @@ static int serve_parallel(struct fuse_session *se, struct tree *tree, bool over_
 static int serve_mounted(struct fuse_session *se, struct tree *tree, bool over_uring,
                          struct daemon *daemon, struct failure *failure)
 {
-    const struct options *o = tree->exported->options;
+    const struct options *o = tree->options;
     int err = daemon_start(daemon, !o->foreground, o->pidfile);
 
     *failure = (struct failure){0};
@@ -119,10 +117,10 @@ static int mount_and_serve(struct tree *tree, const char *mountpoint, struct dae
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *se = NULL;
     bool over_uring = false;
-    int err = fuse_uring_choose(exported->options, &over_uring, failure);
+    int err = fuse_uring_choose(tree->options, &over_uring, failure);
 
     if (!err)
-        err = fuse_arguments(&args, exported->options, exported->facts.path, over_uring);
+        err = fuse_arguments(&args, tree->options, exported->facts.path, over_uring);
     tree->ready = daemon_ready;
     tree->ready_arg = daemon;
     if (!err) {
@@ -147,19 +145,20 @@ static int mount_and_serve(struct tree *tree, const char *mountpoint, struct dae
 /* What is beside the VHDX: other files, and everybody's extended attributes. */
 static int open_beside(struct tree *t, struct failure *failure)
 {
-    const struct options *o = t->exported->options;
+    const struct options *o = t->options;
     const char *identity = facts_identity(&t->exported->facts);
-    int err = xattrs_open(&t->xattrs, o->state, identity, o->read_only, failure);
+    int err = xattrs_open(&t->xattrs, o->settings.state, identity, o->settings.read_only, failure);
 
     if (!err && !t->is_file)
-        err = beside_open(&t->beside, o->state, identity, o->read_only, failure);
+        err = beside_open(&t->beside, o->settings.state, identity, o->settings.read_only, failure);
     return err;
 }
 
 /* What the daemon itself would have to ask itself for. */
 static int refuse_inside(const struct options *o, const char *mountpoint, struct failure *failure)
 {
-    const char *const paths[] = {o->source, o->state, o->cow, o->pidfile};
+    const char *const paths[] = {o->settings.source, o->settings.state, o->settings.cow,
+                                 o->pidfile};
 
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
         if (paths[i] && mountpoint_covers(mountpoint, paths[i]))
@@ -173,11 +172,11 @@ static int serve(const struct options *options, struct failure *failure)
 {
     cleanup_free char *mountpoint = NULL;
     struct exported exported;
-    struct tree tree = {.exported = &exported};
+    struct tree tree = {.options = options, .exported = &exported};
     struct daemon daemon = {.ready_fd = -1};
     int err = mountpoint_check(options->mountpoint, &mountpoint, &tree.is_file, failure), stopped;
 
-    if (!err && options->disk && tree.is_file)
+    if (!err && options->settings.disk && tree.is_file)
         err =
             failed(failure, EXIT_USAGE, -ENOTDIR,
                    "%s is a file; -o disk shows two files, so the mount point must be a directory",
@@ -187,7 +186,7 @@ static int serve(const struct options *options, struct failure *failure)
     if (!err)
         err = refuse_inside(options, mountpoint, failure);
     if (!err)
-        err = export_prepare(&exported, options, failure);
+        err = export_prepare(&exported, &options->settings, failure);
     if (err)
         return err;
     err = open_beside(&tree, failure);
@@ -235,9 +234,11 @@ int main(int argc, char **argv)
     else if (!err && options.action == ACTION_VERSION)
         printf("vhdxfs %s (libfuse %s)\n", PACKAGE_VERSION, fuse_pkgversion());
     else if (!err) {
+        struct cow_settings cow = export_cow_settings(&options.settings);
+
         log_set_debug(options.debug);
-        err = options.action == ACTION_COMMIT    ? commit_overlay(&options, &failure)
-              : options.action == ACTION_DISCARD ? commit_discard(&options, &failure)
+        err = options.action == ACTION_COMMIT    ? commit_overlay(&cow, &failure)
+              : options.action == ACTION_DISCARD ? commit_discard(&cow, &failure)
                                                  : serve(&options, &failure);
     }
     options_free(&options);

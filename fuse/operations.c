@@ -42,7 +42,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 static void fill_attributes(const struct tree *t, fuse_ino_t ino, struct stat *st)
 {
-    const struct options *o = t->exported->options;
+    const struct options *o = t->options;
     mode_t mode = 0666 & ~o->umask;
 
     memset(st, 0, sizeof(*st));
@@ -56,7 +56,7 @@ static void fill_attributes(const struct tree *t, fuse_ino_t ino, struct stat *s
         st->st_nlink = 2;
         return;
     }
-    if (o->read_only)
+    if (o->settings.read_only)
         mode &= ~(mode_t)0222;
     st->st_mode = S_IFREG | mode;
     st->st_nlink = 1;
@@ -122,11 +122,11 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 /* The inode of the view of that name, or 0. */
 static fuse_ino_t view_named(const struct tree *t, const char *name)
 {
-    const struct options *o = t->exported->options;
+    const struct options *o = t->options;
 
-    if (!strcmp(name, o->name))
+    if (!strcmp(name, o->settings.name))
         return VHDX_INODE;
-    return o->disk && !strcmp(name, DISK_NAME) ? DISK_INODE : 0;
+    return o->settings.disk && !strcmp(name, DISK_NAME) ? DISK_INODE : 0;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -151,9 +151,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 /* The INDEXth name of the directory and its inode number; false behind the last one. */
 static bool entry_at(struct tree *t, size_t index, char name[256], fuse_ino_t *ino)
 {
-    const char *fixed[] = {".", "..", t->exported->options->name, DISK_NAME};
+    const char *fixed[] = {".", "..", t->options->settings.name, DISK_NAME};
     const fuse_ino_t inodes[] = {FUSE_ROOT_ID, FUSE_ROOT_ID, VHDX_INODE, DISK_INODE};
-    size_t count = ARRAY_SIZE(fixed) - !t->exported->options->disk;
+    size_t count = ARRAY_SIZE(fixed) - !t->options->settings.disk;
     uint64_t beside_inode;
 
     if (index < count) {
@@ -211,7 +211,7 @@ int tree_open(struct tree *t, fuse_ino_t ino, int flags)
     struct failure failure = {.text = "out of memory"};
     int err;
 
-    if (t->exported->options->read_only && writing)
+    if (t->options->settings.read_only && writing)
         return -EROFS;
     err = open_view(t, ino, writing, &failure);
     if (!err)

@@ -11,6 +11,7 @@
 
 #include "export/export.h"
 #include "fuse/fuse_api.h"
+#include "fuse/options.h"
 #include "state/beside.h"
 #include "state/xattrs.h"
 
@@ -18,6 +19,7 @@
 
 /* What is shown at the mount point. */
 struct tree {
+    const struct options *options;
     struct exported *exported;
     struct xattrs *xattrs;
     struct beside *beside; /* NULL where the root is a file */

@@ -120,7 +120,7 @@ static int set_block_size(struct options *o, const char *value, struct failure *
 
     if (parse_size(value, &size) < 0 || size < MIB || size > 256 * MIB || !is_power_of_two(size))
         return bad_value(failure, "block-size", value, "a power of two from 1M to 256M");
-    o->block_size = (uint32_t)size;
+    o->settings.block_size = (uint32_t)size;
     return 0;
 }
 
@@ -129,13 +129,13 @@ static int set_name(struct options *o, const char *value, struct failure *failur
     if (!*value || strlen(value) > 255 || strchr(value, '/') || !strcmp(value, ".") ||
         !strcmp(value, ".."))
         return bad_value(failure, "name", value, "a file name");
-    return set_text(&o->name, value);
+    return set_text(&o->settings.name, value);
 }
 
 static int set_claim(struct options *o, const char *value, struct failure *failure)
 {
-    o->claim_at_mount = !strcmp(value, "mount");
-    if (!o->claim_at_mount && strcmp(value, "open") != 0)
+    o->settings.claim_at_mount = !strcmp(value, "mount");
+    if (!o->settings.claim_at_mount && strcmp(value, "open") != 0)
         return bad_value(failure, "claim", value, "'open' or 'mount'");
     return 0;
 }
@@ -185,11 +185,11 @@ static int parse_flag(struct options *o, const char *word, struct failure *failu
         const char *word;
         bool *flag;
     } flags[] = {
-        {"ro", &o->read_only},
-        {"nodiscard", &o->no_discard},
-        {"nofirewall", &o->no_firewall},
-        {"allow_errors", &o->allow_errors},
-        {"disk", &o->disk},
+        {"ro", &o->settings.read_only},
+        {"nodiscard", &o->settings.no_discard},
+        {"nofirewall", &o->settings.no_firewall},
+        {"allow_errors", &o->settings.allow_errors},
+        {"disk", &o->settings.disk},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
@@ -198,11 +198,11 @@ static int parse_flag(struct options *o, const char *word, struct failure *failu
             return 0;
         }
     if (!strcmp(word, "discard")) {
-        o->no_discard = false;
+        o->settings.no_discard = false;
         return 0;
     }
     if (!strcmp(word, "rw")) {
-        o->read_only = false;
+        o->settings.read_only = false;
         return 0;
     }
     if (!strcmp(word, "allow_other") || listed(word, forwarded, ARRAY_SIZE(forwarded)))
@@ -235,9 +235,9 @@ static int parse_mount_option(struct options *o, char *word, struct failure *fai
     if (!strcmp(word, "fsname"))
         return set_text(&o->fsname, value);
     if (!strcmp(word, "state"))
-        return set_absolute(&o->state, word, value, failure);
+        return set_absolute(&o->settings.state, word, value, failure);
     if (!strcmp(word, "cow"))
-        return set_absolute(&o->cow, word, value, failure);
+        return set_absolute(&o->settings.cow, word, value, failure);
     if (!strcmp(word, "block_size"))
         return set_block_size(o, value, failure);
     return failed(failure, EXIT_USAGE, -EINVAL, "unknown mount option '%s'; see vhdxfs --help",
@@ -320,10 +320,10 @@ static int parse_option(struct options *o, int letter, char **argv, struct failu
     case OPT_PIDFILE:
         return set_absolute(&o->pidfile, "pidfile", optarg, failure);
     case OPT_RESET_STATE:
-        o->reset_state = true;
+        o->settings.reset_state = true;
         return 0;
     case OPT_RESET_DISK:
-        o->reset_disk = true;
+        o->settings.reset_disk = true;
         return 0;
     case OPT_COMMIT:
         return set_action(o, ACTION_COMMIT, failure);
@@ -355,27 +355,28 @@ static int parse_operands(struct options *o, int count, char **operands, struct 
                       : count < 2 ? "a MOUNTPOINT is needed"
                                   : "too many arguments");
     /* A tag stays as it is; a path must be found again when the daemon lives elsewhere. */
-    err = source_is_tag(operands[0]) ? set_text(&o->source, operands[0])
-                                     : set_absolute(&o->source, "SOURCE", operands[0], failure);
+    err = source_is_tag(operands[0])
+              ? set_text(&o->settings.source, operands[0])
+              : set_absolute(&o->settings.source, "SOURCE", operands[0], failure);
     return err || !mounts ? err : set_text(&o->mountpoint, operands[1]);
 }
 
 static int check_combination(const struct options *o, struct failure *failure)
 {
-    if (o->reset_state && o->read_only)
+    if (o->settings.reset_state && o->settings.read_only)
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "--reset-state and -o ro exclude each other: with ro, nothing is written");
-    if (o->reset_disk && (!o->disk || o->read_only || o->cow))
+    if (o->settings.reset_disk && (!o->settings.disk || o->settings.read_only || o->settings.cow))
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "--reset-disk needs -o disk, and neither ro nor cow (with those, no volume "
                       "is kept)");
-    if (o->disk && !strcmp(o->name, DISK_NAME))
+    if (o->settings.disk && !strcmp(o->settings.name, DISK_NAME))
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "option name: '" DISK_NAME "' is the name of the disk that -o disk shows");
-    if (o->cow && o->read_only)
+    if (o->settings.cow && o->settings.read_only)
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "options ro and cow exclude each other: with cow, writes go to the overlay");
-    if (!o->cow && o->action != ACTION_SERVE)
+    if (!o->settings.cow && o->action != ACTION_SERVE)
         return failed(failure, EXIT_USAGE, -EINVAL,
                       "--commit and --discard need the overlay: -o cow=FILE");
     return 0;
@@ -391,8 +392,8 @@ static int set_defaults(struct options *o)
     int err;
 
     *o = (struct options){.uid = getuid(), .gid = getgid(), .umask = 077};
-    err = set_text(&o->name, DEFAULT_EXPORT_NAME);
-    return err ? err : set_text(&o->state, DEFAULT_STATE_DIRECTORY);
+    err = set_text(&o->settings.name, DEFAULT_EXPORT_NAME);
+    return err ? err : set_text(&o->settings.state, DEFAULT_STATE_DIRECTORY);
 }
 
 int options_parse(struct options *o, int argc, char **argv, struct failure *failure)
@@ -415,12 +416,12 @@ int options_parse(struct options *o, int argc, char **argv, struct failure *fail
 
 void options_free(struct options *o)
 {
-    free(o->source);
+    free(o->settings.source);
     free(o->mountpoint);
-    free(o->name);
-    free(o->state);
+    free(o->settings.name);
+    free(o->settings.state);
     free(o->pidfile);
     free(o->fsname);
-    free(o->cow);
+    free(o->settings.cow);
     free(o->fuse);
 }

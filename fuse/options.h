@@ -4,6 +4,7 @@
 #define FUSE_OPTIONS_H
 
 #include "common/failure.h"
+#include "export/export.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,7 +12,6 @@
 
 #define DEFAULT_STATE_DIRECTORY "/var/lib/vhdxfs"
 #define DEFAULT_EXPORT_NAME     "ext4.vhdx"
-#define DISK_NAME               "disk.img" /* of the second file, with -o disk */
 
 enum action {
     ACTION_SERVE,
@@ -30,29 +30,17 @@ enum over_io_uring {
 
 struct options {
     enum action action;
-    char *source;
-    char *mountpoint; /* NULL unless it is to be served */
+    struct export_settings settings; /* its texts are ours */
+    char *mountpoint;                /* NULL unless it is to be served */
     bool foreground;
     bool debug;
     bool single_thread;
-    bool read_only;
-    bool claim_at_mount; /* hold the device for the mount's whole life */
-    bool reset_state;
-    bool disk;         /* show the disk with an NTFS volume, too */
-    bool reset_disk;   /* build that volume anew */
-    bool allow_errors; /* serve an ext4 that is marked as having errors */
-    bool no_discard;
-    bool no_firewall;
     enum over_io_uring io_uring;
-    uint32_t block_size; /* bytes; 0: choose */
     uid_t uid;
     gid_t gid;
     mode_t umask;
-    char *name;
-    char *state;   /* directory */
     char *pidfile; /* or NULL */
     char *fsname;  /* or NULL: the device's path */
-    char *cow;     /* overlay file, or NULL */
     char *fuse;    /* options handed to libfuse, comma-separated, or NULL */
 };
 

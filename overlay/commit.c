@@ -18,7 +18,7 @@
 
 /* A commit on its way. Zero or NULL is what is not open. */
 struct commit {
-    const struct options *options;
+    const struct cow_settings *settings;
     char *directory; /* FILE.state */
     int fd;          /* of the overlay; -1 when 'overlay' has it */
     int header_fd;   /* the same */
@@ -32,26 +32,27 @@ struct commit {
 
 /* --- the mark ------------------------------------------------------------- */
 
-static int enter_mark(struct state_dir *dir, const struct options *o, const char *identity,
-                      bool read_only, struct failure *failure)
+static int enter_mark(struct state_dir *dir, const struct cow_settings *settings,
+                      const char *identity, bool read_only, struct failure *failure)
 {
-    int err = state_dir_enter(dir, o->state, identity, read_only, failure);
+    int err = state_dir_enter(dir, settings->state, identity, read_only, failure);
 
     state_dir_select(dir, "commit");
     return err;
 }
 
 /* The mark's text is the overlay's path, for the message. */
-static int set_mark(const struct options *o, const char *identity, struct failure *failure)
+static int set_mark(const struct cow_settings *settings, const char *identity,
+                    struct failure *failure)
 {
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_fd int fd = -1;
-    int err = enter_mark(&dir, o, identity, false, failure);
+    int err = enter_mark(&dir, settings, identity, false, failure);
 
     if (err)
         return err;
     fd = state_dir_create(&dir);
-    err = fd < 0 ? fd : pwrite_full(fd, o->cow, strlen(o->cow), 0);
+    err = fd < 0 ? fd : pwrite_full(fd, settings->file, strlen(settings->file), 0);
     if (!err && fsync(fd) < 0)
         err = -errno;
     if (!err)
@@ -61,10 +62,11 @@ static int set_mark(const struct options *o, const char *identity, struct failur
                : 0;
 }
 
-static int remove_mark(const struct options *o, const char *identity, struct failure *failure)
+static int remove_mark(const struct cow_settings *settings, const char *identity,
+                       struct failure *failure)
 {
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
-    int err = enter_mark(&dir, o, identity, false, failure);
+    int err = enter_mark(&dir, settings, identity, false, failure);
 
     if (err)
         return err;
@@ -77,12 +79,13 @@ static int remove_mark(const struct options *o, const char *identity, struct fai
                : 0;
 }
 
-int commit_check(const struct options *o, const struct facts *facts, struct failure *failure)
+int commit_check(const struct cow_settings *settings, const struct facts *facts,
+                 struct failure *failure)
 {
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_fd int fd = -1;
     char overlay[512] = "";
-    int err = enter_mark(&dir, o, facts_identity(facts), true, failure);
+    int err = enter_mark(&dir, settings, facts_identity(facts), true, failure);
 
     if (err)
         return err == -ENOENT ? 0 : err;
@@ -95,7 +98,7 @@ int commit_check(const struct options *o, const struct facts *facts, struct fail
                   "%s: a commit of the overlay %s to it was interrupted, so it holds a part of "
                   "that; finish it first (vhdxfs --commit -o cow=%s %s); if the overlay is gone "
                   "for good and you have repaired the partition, remove %s",
-                  facts->path, overlay, overlay, o->source, dir.path);
+                  facts->path, overlay, overlay, settings->source, dir.path);
 }
 
 /* --- commit --------------------------------------------------------------- */
@@ -107,7 +110,7 @@ static int take_claim(struct commit *c, bool read_only, struct failure *failure)
      * interruption) something half written.
      */
     struct safety_policy policy = {.read_only = read_only, .any_content = true};
-    int err = claim_take(&c->claim, c->options->source, &policy, NULL, failure);
+    int err = claim_take(&c->claim, c->settings->source, &policy, NULL, failure);
 
     c->claimed = !err;
     return err;
@@ -128,7 +131,7 @@ static int check_half_written(const struct commit *c, const struct overlay_heade
         now->disk_size >= OVERLAY_MARK_AT + OVERLAY_MARK_SIZE)
         err = disk_read(overlay_disk(c->overlay), final, sizeof(final), OVERLAY_MARK_AT);
     if (err)
-        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", c->options->cow,
+        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", c->settings->file,
                       strerror(-err));
     for (size_t at = 0; at < sizeof(final); at += 512)
         if (memcmp(now->mark + at, c->header.mark + at, 512) != 0 &&
@@ -137,7 +140,7 @@ static int check_half_written(const struct commit *c, const struct overlay_heade
                           "%s: the partition has been changed by somebody else after this commit "
                           "was interrupted; if you know that the commit was complete, or do not "
                           "need it, remove %s and %s.state by hand and check the partition",
-                          c->options->cow, c->options->cow, c->options->cow);
+                          c->settings->file, c->settings->file, c->settings->file);
     return 0;
 }
 
@@ -147,16 +150,16 @@ static int check_partition(struct commit *c, struct failure *failure)
     int err = overlay_describe(&c->claim.facts, c->claim.backing.fd, &now, failure);
 
     if (!err && c->header.state == OVERLAY_NORMAL) {
-        err = overlay_check(c->options->cow, &c->header, &now, failure);
+        err = overlay_check(c->settings->file, &c->header, &now, failure);
         /* Another overlay's commit may be unfinished, and the mark still the old one. */
-        return err ? err : commit_check(c->options, &c->claim.facts, failure);
+        return err ? err : commit_check(c->settings, &c->claim.facts, failure);
     }
     if (err)
         return err;
     /* Identity and mark may be the new ones already. */
     memcpy(expected.identity, now.identity, sizeof(expected.identity));
     memcpy(expected.mark, now.mark, sizeof(expected.mark));
-    err = overlay_check(c->options->cow, &expected, &now, failure);
+    err = overlay_check(c->settings->file, &expected, &now, failure);
     return err ? err : check_half_written(c, &now, failure);
 }
 
@@ -172,9 +175,10 @@ static bool has_state(const struct commit *c)
 /* Both states are opened before anything is written: what is wrong with them is told in time. */
 static int open_states(struct commit *c, struct failure *failure)
 {
-    const struct options *o = c->options;
+    const struct cow_settings *settings = c->settings;
     const struct facts *f = &c->claim.facts;
-    struct vhdx_params params = {f->size, o->block_size, f->logical_sector, f->physical_sector};
+    struct vhdx_params params = {f->size, settings->block_size, f->logical_sector,
+                                 f->physical_sector};
     struct vhdx_layout layout;
     const char *why;
     int err = vhdx_layout_init(&layout, &params, &why);
@@ -182,12 +186,12 @@ static int open_states(struct commit *c, struct failure *failure)
     if (err)
         return failed(failure, EXIT_INVALID_IMAGE, err, "%s cannot be shown as a VHDX: %s", f->path,
                       why);
-    if (!o->reset_state && has_state(c))
+    if (!settings->reset_state && has_state(c))
         err = store_open(&c->from, c->directory, c->header.identity, &layout, STORE_READ_ONLY,
                          failure);
     if (!err)
-        err = store_open(&c->to, o->state, c->header.identity, &layout,
-                         o->reset_state ? STORE_RESET : 0, failure);
+        err = store_open(&c->to, settings->state, c->header.identity, &layout,
+                         settings->reset_state ? STORE_RESET : 0, failure);
     return err;
 }
 
@@ -198,9 +202,9 @@ static int begin(struct commit *c, struct failure *failure)
     c->header.state = OVERLAY_COMMITTING;
     err = overlay_write_header(c->header_fd, &c->header);
     if (err)
-        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot write it: %s", c->options->cow,
+        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot write it: %s", c->settings->file,
                       strerror(-err));
-    return set_mark(c->options, c->header.identity, failure);
+    return set_mark(c->settings, c->header.identity, failure);
 }
 
 struct progress {
@@ -229,8 +233,8 @@ static int copy(struct commit *c, struct failure *failure)
 
     log_info("%s: writing %" PRIu64 " grains of 64 KiB from %s; should this be interrupted, run "
              "it again before the partition is used",
-             c->claim.facts.path, progress.total, c->options->cow);
-    err = overlay_copy(c->overlay, &c->claim.backing.disk, !c->options->no_discard,
+             c->claim.facts.path, progress.total, c->settings->file);
+    err = overlay_copy(c->overlay, &c->claim.backing.disk, !c->settings->no_discard,
                        tell ? show_progress : NULL, &progress);
     return err ? failed(failure, EXIT_IO_ERROR, err,
                         "%s: writing the overlay to it failed: %s; the partition holds a part of "
@@ -257,9 +261,9 @@ static int copy_state(struct commit *c, struct failure *failure)
 
 static int remove_overlay(const struct commit *c, struct failure *failure)
 {
-    int err = overlay_remove(c->options->cow);
+    int err = overlay_remove(c->settings->file);
 
-    return err ? failed(failure, EXIT_IO_ERROR, err, "%s: cannot remove it: %s", c->options->cow,
+    return err ? failed(failure, EXIT_IO_ERROR, err, "%s: cannot remove it: %s", c->settings->file,
                         strerror(-err))
                : 0;
 }
@@ -279,7 +283,7 @@ static int remove_state(const struct commit *c, const char *identity, struct fai
 /* Under the overlay's lock, so that nobody opens it meanwhile; itself last: see commit.h. */
 static int clear_away(const struct commit *c, struct failure *failure)
 {
-    int err = remove_mark(c->options, c->header.identity, failure);
+    int err = remove_mark(c->settings, c->header.identity, failure);
 
     if (!err)
         err = remove_state(c, c->header.identity, failure);
@@ -292,10 +296,10 @@ static int run(struct commit *c, struct failure *failure)
 
     if (err)
         return err;
-    c->claim.backing.no_discard = c->options->no_discard;
+    c->claim.backing.no_discard = c->settings->no_discard;
     err = overlay_start(&c->overlay, c->fd, &c->header, &c->claim.backing.disk);
     if (err)
-        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", c->options->cow,
+        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", c->settings->file,
                       strerror(-err));
     c->fd = -1; /* the overlay's now */
     err = check_partition(c, failure);
@@ -314,13 +318,14 @@ static int run(struct commit *c, struct failure *failure)
     return err;
 }
 
-static int open_commit(struct commit *c, const struct options *o, struct failure *failure)
+static int open_commit(struct commit *c, const struct cow_settings *settings,
+                       struct failure *failure)
 {
-    *c = (struct commit){.options = o, .fd = -1, .header_fd = -1};
-    c->directory = cow_state_directory(o);
+    *c = (struct commit){.settings = settings, .fd = -1, .header_fd = -1};
+    c->directory = cow_state_directory(settings);
     if (!c->directory)
         return -ENOMEM;
-    c->fd = overlay_open(o->cow, &c->header, failure);
+    c->fd = overlay_open(settings->file, &c->header, failure);
     c->header_fd = c->fd;
     return c->fd < 0 ? c->fd : 0;
 }
@@ -336,10 +341,10 @@ static void close_commit(struct commit *c)
     free(c->directory);
 }
 
-int commit_overlay(const struct options *o, struct failure *failure)
+int commit_overlay(const struct cow_settings *settings, struct failure *failure)
 {
     struct commit commit;
-    int err = open_commit(&commit, o, failure);
+    int err = open_commit(&commit, settings, failure);
 
     if (!err)
         err = run(&commit, failure);
@@ -359,7 +364,7 @@ static int discard(struct commit *c, struct failure *failure)
                       "%s: a commit of this overlay was interrupted, so the partition holds a "
                       "part of it, and without the overlay it would stay damaged; finish it "
                       "(vhdxfs --commit -o cow=%s %s)",
-                      c->options->cow, c->options->cow, c->options->source);
+                      c->settings->file, c->settings->file, c->settings->source);
     err = take_claim(c, true, failure);
     if (err)
         return err;
@@ -368,21 +373,21 @@ static int discard(struct commit *c, struct failure *failure)
         return failed(failure, EXIT_UNSAFE, -ESTALE,
                       "%s is an overlay for partition %s, not for %s; if that is gone, remove %s "
                       "and %s.state by hand",
-                      c->options->cow, c->header.identity, identity, c->options->cow,
-                      c->options->cow);
+                      c->settings->file, c->header.identity, identity, c->settings->file,
+                      c->settings->file);
     /* The overlay first: a state that is left alone does no harm. */
     err = remove_overlay(c, failure);
     if (!err)
         err = remove_state(c, identity, failure);
     if (!err)
-        log_info("%s: removed; the partition is as it was", c->options->cow);
+        log_info("%s: removed; the partition is as it was", c->settings->file);
     return err;
 }
 
-int commit_discard(const struct options *o, struct failure *failure)
+int commit_discard(const struct cow_settings *settings, struct failure *failure)
 {
     struct commit commit;
-    int err = open_commit(&commit, o, failure);
+    int err = open_commit(&commit, settings, failure);
 
     /* A removal that was interrupted may have left the state alone. */
     if (err == -ENOENT && access(commit.directory, F_OK) == 0)

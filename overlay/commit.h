@@ -18,13 +18,14 @@
 #define OVERLAY_COMMIT_H
 
 #include "device/probe.h"
-#include "fuse/options.h"
+#include "overlay/cow.h"
 
-/* OPTIONS name the overlay and the source. 0 or -errno with FAILURE filled. */
-int commit_overlay(const struct options *options, struct failure *failure);
-int commit_discard(const struct options *options, struct failure *failure);
+/* SETTINGS name the overlay and the source. 0 or -errno with FAILURE filled. */
+int commit_overlay(const struct cow_settings *settings, struct failure *failure);
+int commit_discard(const struct cow_settings *settings, struct failure *failure);
 
 /* Refuses (-ESTALE) to serve a partition to which a commit has been begun and not finished. */
-int commit_check(const struct options *options, const struct facts *facts, struct failure *failure);
+int commit_check(const struct cow_settings *settings, const struct facts *facts,
+                 struct failure *failure);
 
 #endif

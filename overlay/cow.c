@@ -14,11 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-char *cow_state_directory(const struct options *o)
+char *cow_state_directory(const struct cow_settings *settings)
 {
     char *path;
 
-    return asprintf(&path, "%s.state", o->cow) < 0 ? NULL : path;
+    return asprintf(&path, "%s.state", settings->file) < 0 ? NULL : path;
 }
 
 /* Whether NAME is that of a state of IDENTITY, or of one that was set aside. See state_dir.c. */
@@ -80,35 +80,35 @@ int cow_remove_state(const char *directory, const char *identity, struct failure
                : 0;
 }
 
-static int refuse_committing(const struct options *o, const struct overlay_header *header,
-                             struct failure *failure)
+static int refuse_committing(const struct cow_settings *settings,
+                             const struct overlay_header *header, struct failure *failure)
 {
     if (header->state == OVERLAY_NORMAL)
         return 0;
     return failed(failure, EXIT_UNSAFE, -ESTALE,
                   "%s: a commit of this overlay was interrupted, so the partition holds a part of "
                   "it; finish it first (vhdxfs --commit -o cow=%s %s)",
-                  o->cow, o->cow, o->source);
+                  settings->file, settings->file, settings->source);
 }
 
 /* Opens FILE and checks that it fits to the partition. Returns a descriptor or -errno. */
-static int open_file(const struct options *o, const struct overlay_header *now,
+static int open_file(const struct cow_settings *settings, const struct overlay_header *now,
                      struct overlay_header *header, struct failure *failure)
 {
-    cleanup_fd int fd = overlay_open(o->cow, header, failure);
+    cleanup_fd int fd = overlay_open(settings->file, header, failure);
     int err;
 
     if (fd < 0)
         return fd;
-    err = refuse_committing(o, header, failure);
+    err = refuse_committing(settings, header, failure);
     if (!err)
-        err = overlay_check(o->cow, header, now, failure);
+        err = overlay_check(settings->file, header, now, failure);
     return err ? err : steal_fd(&fd);
 }
 
 /* The state of a new overlay, with what the partition's own state says now. */
-static int make_state(struct store **store, const struct options *o, const char *directory,
-                      const char *identity, const struct vhdx_layout *layout,
+static int make_state(struct store **store, const struct cow_settings *settings,
+                      const char *directory, const char *identity, const struct vhdx_layout *layout,
                       struct failure *failure)
 {
     cleanup_free uint8_t *image = malloc(VHDX_META_SIZE);
@@ -117,9 +117,9 @@ static int make_state(struct store **store, const struct options *o, const char 
 
     if (!err)
         err = store_open(store, directory, identity, layout, 0, failure);
-    if (err || o->reset_state)
+    if (err || settings->reset_state)
         return err;
-    err = store_open(&own, o->state, identity, layout, STORE_READ_ONLY, failure);
+    err = store_open(&own, settings->state, identity, layout, STORE_READ_ONLY, failure);
     if (!err) {
         store_read(own, image, VHDX_META_SIZE, 0);
         store_close(own);
@@ -138,22 +138,22 @@ static int make_state(struct store **store, const struct options *o, const char 
 }
 
 /* Makes state and overlay; the overlay last. Returns a descriptor or -errno. */
-static int make(struct store **store, const struct options *o, const char *directory,
+static int make(struct store **store, const struct cow_settings *settings, const char *directory,
                 const struct overlay_header *header, const struct vhdx_layout *layout,
                 struct failure *failure)
 {
-    int err = make_state(store, o, directory, header->identity, layout, failure);
-    int fd = err ? err : overlay_create(o->cow, header, failure);
+    int err = make_state(store, settings, directory, header->identity, layout, failure);
+    int fd = err ? err : overlay_create(settings->file, header, failure);
 
     if (fd >= 0)
-        log_info("new overlay for partition %s in %s", header->identity, o->cow);
+        log_info("new overlay for partition %s in %s", header->identity, settings->file);
     return fd;
 }
 
-int cow_open(struct overlay **overlay, struct store **store, const struct options *o,
+int cow_open(struct overlay **overlay, struct store **store, const struct cow_settings *settings,
              const struct vhdx_layout *layout, const struct claim *claim, struct failure *failure)
 {
-    cleanup_free char *directory = cow_state_directory(o);
+    cleanup_free char *directory = cow_state_directory(settings);
     struct overlay_header now, header;
     cleanup_fd int fd = -1;
     int err =
@@ -163,10 +163,10 @@ int cow_open(struct overlay **overlay, struct store **store, const struct option
         return err;
     *store = NULL;
     header = now;
-    fd = open_file(o, &now, &header, failure);
+    fd = open_file(settings, &now, &header, failure);
     if (fd == -ENOENT) {
         header = now;
-        fd = make(store, o, directory, &header, layout, failure);
+        fd = make(store, settings, directory, &header, layout, failure);
     } else if (fd >= 0)
         err = store_open(store, directory, now.identity, layout, 0, failure);
     if (fd < 0)
@@ -174,7 +174,8 @@ int cow_open(struct overlay **overlay, struct store **store, const struct option
     if (!err) {
         err = overlay_start(overlay, fd, &header, (struct disk *)&claim->backing.disk);
         if (err)
-            failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", o->cow, strerror(-err));
+            failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", settings->file,
+                   strerror(-err));
     }
     if (err) {
         store_close(*store);
@@ -186,9 +187,9 @@ int cow_open(struct overlay **overlay, struct store **store, const struct option
 }
 
 /* Whether an overlay could be made where there is none. */
-static int try_place(const struct options *o, struct failure *failure)
+static int try_place(const struct cow_settings *settings, struct failure *failure)
 {
-    cleanup_free char *copy = strdup(o->cow);
+    cleanup_free char *copy = strdup(settings->file);
     const char *parent = copy ? dirname(copy) : NULL;
 
     if (!copy)
@@ -196,7 +197,7 @@ static int try_place(const struct options *o, struct failure *failure)
     if (access(parent, W_OK | X_OK) == 0)
         return 0;
     return failed(failure, errno == ENOENT || errno == ENOTDIR ? EXIT_USAGE : EXIT_IO_ERROR, -errno,
-                  "%s: cannot make the overlay in %s: %s", o->cow, parent, strerror(errno));
+                  "%s: cannot make the overlay in %s: %s", settings->file, parent, strerror(errno));
 }
 
 /* Opens and closes the state in DIRECTORY, to see whether it can be used. */
@@ -213,10 +214,10 @@ static int try_state(const char *directory, const char *identity, const struct v
     return err;
 }
 
-int cow_look(const struct options *o, const struct facts *facts, const struct vhdx_layout *layout,
-             struct failure *failure)
+int cow_look(const struct cow_settings *settings, const struct facts *facts,
+             const struct vhdx_layout *layout, struct failure *failure)
 {
-    cleanup_free char *directory = cow_state_directory(o);
+    cleanup_free char *directory = cow_state_directory(settings);
     cleanup_fd int source = open(facts->path, O_RDONLY | O_CLOEXEC), fd = -1;
     struct overlay_header now, header;
     int err = directory ? 0 : -ENOMEM;
@@ -228,15 +229,15 @@ int cow_look(const struct options *o, const struct facts *facts, const struct vh
         err = overlay_describe(facts, source, &now, failure);
     if (err)
         return err;
-    fd = open_file(o, &now, &header, failure);
+    fd = open_file(settings, &now, &header, failure);
     if (fd >= 0)
-        return try_state(directory, now.identity, layout, o->reset_state ? STORE_RESET : 0,
+        return try_state(directory, now.identity, layout, settings->reset_state ? STORE_RESET : 0,
                          failure);
     if (fd != -ENOENT)
         return fd;
     /* It will be made with the first claim. */
-    err = try_place(o, failure);
-    if (!err && !o->reset_state)
-        err = try_state(o->state, now.identity, layout, STORE_READ_ONLY, failure);
+    err = try_place(settings, failure);
+    if (!err && !settings->reset_state)
+        err = try_state(settings->state, now.identity, layout, STORE_READ_ONLY, failure);
     return err;
 }

@@ -15,18 +15,27 @@
 #define OVERLAY_COW_H
 
 #include "device/claim.h"
-#include "fuse/options.h"
 #include "overlay/overlay.h"
 #include "state/store.h"
 
+/* What is to be done with an overlay, and how. Texts and structure must outlive their use. */
+struct cow_settings {
+    const char *file;   /* of the overlay */
+    const char *source; /* of the partition: a path or tag, see source.h */
+    const char *state;  /* the directory of the partition's own state */
+    bool reset_state;
+    bool no_discard;
+    uint32_t block_size; /* of the VHDX, bytes; 0: choose */
+};
+
 /* FILE.state, in memory of the caller's to free; NULL when out of memory. */
-char *cow_state_directory(const struct options *options);
+char *cow_state_directory(const struct cow_settings *settings);
 
 /*
  * What can be known at the start, without the claim: whether an overlay that is there fits to the
  * partition, and whether the states can be used (--reset-state is done here). 0 or -errno.
  */
-int cow_look(const struct options *options, const struct facts *facts,
+int cow_look(const struct cow_settings *settings, const struct facts *facts,
              const struct vhdx_layout *layout, struct failure *failure);
 
 /*
@@ -36,7 +45,7 @@ int cow_look(const struct options *options, const struct facts *facts,
  * Returns 0; -EBUSY when another process has them; -ESTALE when they do not fit to the partition,
  * or when an interrupted commit must be finished first; or another -errno.
  */
-int cow_open(struct overlay **overlay, struct store **store, const struct options *options,
+int cow_open(struct overlay **overlay, struct store **store, const struct cow_settings *settings,
              const struct vhdx_layout *layout, const struct claim *claim, struct failure *failure);
 
 /*

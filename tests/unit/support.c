@@ -302,9 +302,10 @@ struct vhdx_layout make_layout(uint64_t size, uint32_t block_size, uint32_t sect
     return layout;
 }
 
-int start_export(struct exported *exported, const struct options *options, struct failure *failure)
+int start_export(struct exported *exported, const struct export_settings *settings,
+                 struct failure *failure)
 {
-    int err = export_prepare(exported, options, failure);
+    int err = export_prepare(exported, settings, failure);
 
     return err ? err : export_start(exported, failure);
 }

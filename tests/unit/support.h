@@ -74,7 +74,8 @@ unsigned logged_count(void);
 void log_forget(void);
 
 /* Both steps of a start. */
-int start_export(struct exported *exported, const struct options *options, struct failure *failure);
+int start_export(struct exported *exported, const struct export_settings *settings,
+                 struct failure *failure);
 
 struct vhdx_layout make_layout(uint64_t size, uint32_t block_size, uint32_t sector);
 

@@ -425,9 +425,8 @@ static void test_read_only(void **state)
 static void test_last_close_flushes(void **state)
 {
     cleanup_free char *image = join(base, "image");
-    char list[4200],
-        *argv[] = {(char[]){"vhdxfs"}, (char[]){"-o"}, list, image, (char[]){"/unused"}};
-    struct options options;
+    struct export_settings settings = {
+        .source = image, .name = (char[]){"ext4.vhdx"}, .state = dir};
     struct exported exported;
     struct failure failure;
     unsigned start;
@@ -438,9 +437,7 @@ static void test_last_close_flushes(void **state)
     path.store = NULL;
     make_file(image, DISK);
     make_ext4(image, DISK, UUID);
-    snprintf(list, sizeof(list), "state=%s", dir);
-    assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
-    assert_int_equal(start_export(&exported, &options, &failure), 0);
+    assert_int_equal(start_export(&exported, &settings, &failure), 0);
     assert_int_equal(export_open(&exported, VIEW_VHDX, true, &failure), 0);
     assert_int_equal(export_open(&exported, VIEW_VHDX, true, &failure), 0);
     shadow_watch(state_file);
@@ -451,7 +448,6 @@ static void test_last_close_flushes(void **state)
     export_release(&exported, VIEW_VHDX, true);
     assert_int_equal(shadow_flushes(), start + 1);
     assert_int_equal(export_stop(&exported), 0);
-    options_free(&options);
     unlink(image);
 }
 

@@ -32,7 +32,7 @@ static const char *const ending_names[] = {"none", "release", "restart", "kill",
 
 static const char *base;
 static char *image, *state_dir;
-static struct options options;
+static struct export_settings settings = {.name = (char[]){"ext4.vhdx"}};
 static struct exported exported;
 static struct rng rng;
 
@@ -54,7 +54,7 @@ static void check(bool condition, const char *what)
 static void start(void)
 {
     struct failure failure;
-    int err = start_export(&exported, &options, &failure);
+    int err = start_export(&exported, &settings, &failure);
 
     if (!err)
         err = export_open(&exported, VIEW_VHDX, true, &failure);
@@ -139,7 +139,7 @@ static void put(const char *name, uint64_t offset, const void *data, size_t leng
         fflush(NULL);
         pid = fork();
         if (pid == 0) {
-            bool good = start_export(&exported, &options, NULL) == 0 &&
+            bool good = start_export(&exported, &settings, NULL) == 0 &&
                         export_open(&exported, VIEW_VHDX, true, NULL) == 0 &&
                         export_write(&exported, VIEW_VHDX, data, length, offset, &done) == 0 &&
                         done == length && (!flush || export_flush(&exported) == 0);
@@ -162,9 +162,6 @@ static void put(const char *name, uint64_t offset, const void *data, size_t leng
 
 static int setup(void **state)
 {
-    char list[4200],
-        *argv[] = {(char[]){"vhdxfs"}, (char[]){"-o"}, list, NULL, (char[]){"/unused"}};
-    struct failure failure;
     size_t done;
 
     (void)state;
@@ -172,9 +169,8 @@ static int setup(void **state)
     state_dir = join(base, "state");
     make_file(image, DISK);
     make_ext4(image, DISK, UUID);
-    snprintf(list, sizeof(list), "state=%s", state_dir);
-    argv[3] = image;
-    assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
+    settings.source = image;
+    settings.state = state_dir;
     meta = malloc(VHDX_META_SIZE);
     dirty = false;
     steps = 0;
@@ -195,7 +191,6 @@ static int teardown(void **state)
     abandon();
     unlink(image);
     remove_tree(state_dir);
-    options_free(&options);
     free(image);
     free(state_dir);
     free(meta);

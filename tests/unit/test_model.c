@@ -64,7 +64,7 @@ struct op {
 struct model {
     struct rng rng;
     struct geometry geometry;
-    struct options options;
+    struct export_settings settings;
     struct exported exported;
     struct loop loop;
     char *image, *state;
@@ -559,7 +559,7 @@ static void set_latch(struct model *m)
 static void start(struct model *m)
 {
     struct failure failure = {0};
-    int err = start_export(&m->exported, &m->options, &failure);
+    int err = start_export(&m->exported, &m->settings, &failure);
 
     if (!err)
         err = export_open(&m->exported, VIEW_VHDX, true, &failure);
@@ -698,18 +698,18 @@ static const char *source(const struct model *m)
     return m->geometry.storage >= LOOP_512 ? m->loop.path : m->image;
 }
 
-static void parse_options(struct model *m)
+static void choose_settings(struct model *m)
 {
-    const struct geometry *g = &m->geometry;
-    char list[5000], block[40];
-    char *argv[] = {(char[]){"vhdxfs"},           (char[]){"-o"},     list, block,
-                    (char *)(uintptr_t)source(m), (char[]){"/unused"}};
-    struct failure failure;
+    static char name[] = "ext4.vhdx";
 
-    snprintf(list, sizeof(list), "state=%s%s%s", m->state, g->firewall ? "" : ",nofirewall",
-             g->discard ? "" : ",nodiscard");
-    snprintf(block, sizeof(block), "--block-size=%u", m->layout.block_size);
-    assert_int_equal(options_parse(&m->options, ARRAY_SIZE(argv), argv, &failure), 0);
+    m->settings = (struct export_settings){
+        .source = (char *)(uintptr_t)source(m),
+        .name = name,
+        .state = m->state,
+        .no_firewall = !m->geometry.firewall,
+        .no_discard = !m->geometry.discard,
+        .block_size = m->layout.block_size,
+    };
 }
 
 static void make_image(struct model *m)
@@ -775,7 +775,7 @@ static void begin(struct model *m)
     memcpy(m->fresh_meta, m->meta, VHDX_META_SIZE);
     m->fresh_head = malloc(GUARD);
     memcpy(m->fresh_head, m->disk, (size_t)min_u64(GUARD, m->geometry.disk));
-    parse_options(m);
+    choose_settings(m);
     count.geometries[m->geometry.storage]++;
 }
 
@@ -799,7 +799,6 @@ static void end(struct model *m)
     loop_detach(&m->loop);
     unlink(m->image);
     remove_tree(m->state);
-    options_free(&m->options);
     free(m->image);
     free(m->state);
     free(m->meta);

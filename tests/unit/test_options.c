@@ -54,21 +54,23 @@ static void test_defaults(void **state)
     (void)state;
     accept("");
     assert_int_equal(options.action, ACTION_SERVE);
-    assert_string_equal(options.source, "/dev/null");
+    assert_string_equal(options.settings.source, "/dev/null");
     assert_string_equal(options.mountpoint, "/mnt");
-    assert_string_equal(options.name, "ext4.vhdx");
-    assert_string_equal(options.state, "/var/lib/vhdxfs");
+    assert_string_equal(options.settings.name, "ext4.vhdx");
+    assert_string_equal(options.settings.state, "/var/lib/vhdxfs");
     assert_int_equal(options.uid, getuid());
     assert_int_equal(options.gid, getgid());
     assert_int_equal(options.umask, 077);
-    assert_int_equal(options.block_size, 0);
+    assert_int_equal(options.settings.block_size, 0);
     assert_false(options.foreground || options.debug || options.single_thread);
-    assert_false(options.read_only || options.claim_at_mount || options.reset_state);
-    assert_false(options.allow_errors || options.no_discard || options.no_firewall);
-    assert_false(options.disk || options.reset_disk);
+    assert_false(options.settings.read_only || options.settings.claim_at_mount ||
+                 options.settings.reset_state);
+    assert_false(options.settings.allow_errors || options.settings.no_discard ||
+                 options.settings.no_firewall);
+    assert_false(options.settings.disk || options.settings.reset_disk);
     assert_null(options.pidfile);
     assert_null(options.fsname);
-    assert_null(options.cow);
+    assert_null(options.settings.cow);
     assert_null(options.fuse); /* allow_other is never implied */
 }
 
@@ -90,7 +92,7 @@ static void test_flags(void **state)
     accept("-fs");
     assert_true(options.single_thread && options.foreground);
     accept("--reset-state");
-    assert_true(options.reset_state);
+    assert_true(options.settings.reset_state);
     accept("!-h");
     assert_int_equal(options.action, ACTION_HELP);
     accept("!--help");
@@ -100,7 +102,7 @@ static void test_flags(void **state)
     accept("!--version");
     assert_int_equal(options.action, ACTION_VERSION);
     accept("!/dev/null /mnt -o ro -f"); /* mount(8) gives its options last */
-    assert_true(options.read_only && options.foreground);
+    assert_true(options.settings.read_only && options.foreground);
     assert_string_equal(options.mountpoint, "/mnt");
 }
 
@@ -110,11 +112,11 @@ static void test_values(void **state)
 
     (void)state;
     accept("--block-size=2M");
-    assert_int_equal(options.block_size, 2 * MIB);
+    assert_int_equal(options.settings.block_size, 2 * MIB);
     accept("--block-size 256MiB");
-    assert_int_equal(options.block_size, 256 * MIB);
+    assert_int_equal(options.settings.block_size, 256 * MIB);
     accept("-o block_size=1048576");
-    assert_int_equal(options.block_size, MIB);
+    assert_int_equal(options.settings.block_size, MIB);
     accept("--pidfile=/run/x.pid");
     assert_string_equal(options.pidfile, "/run/x.pid");
     accept("--pidfile x.pid");
@@ -124,35 +126,35 @@ static void test_values(void **state)
     assert_int_equal(options.uid, 0);
     assert_int_equal(options.gid, 65534);
     assert_int_equal(options.umask, 022);
-    assert_string_equal(options.name, "disk.vhdx");
+    assert_string_equal(options.settings.name, "disk.vhdx");
     assert_string_equal(options.fsname, "mine");
     accept("-o uid=4294967294,umask=777");
     assert_int_equal(options.uid, 4294967294u);
     assert_int_equal(options.umask, 0777);
     accept("-o claim=mount");
-    assert_true(options.claim_at_mount);
+    assert_true(options.settings.claim_at_mount);
     accept("-o claim=mount,claim=open");
-    assert_false(options.claim_at_mount);
+    assert_false(options.settings.claim_at_mount);
     accept("-o state=/s,cow=/c");
-    assert_string_equal(options.state, "/s");
-    assert_string_equal(options.cow, "/c");
+    assert_string_equal(options.settings.state, "/s");
+    assert_string_equal(options.settings.cow, "/c");
     accept("-o state=s -o cow=c"); /* the daemon leaves this directory */
-    assert_memory_equal(options.state, cwd, strlen(cwd));
-    assert_memory_equal(options.cow, cwd, strlen(cwd));
+    assert_memory_equal(options.settings.state, cwd, strlen(cwd));
+    assert_memory_equal(options.settings.cow, cwd, strlen(cwd));
     accept("-o name=one -o name=two");
-    assert_string_equal(options.name, "two");
+    assert_string_equal(options.settings.name, "two");
 }
 
 static void test_mount_options(void **state)
 {
     (void)state;
     accept("-o ro,nodiscard,nofirewall,allow_errors");
-    assert_true(options.read_only && options.no_discard && options.no_firewall &&
-                options.allow_errors);
+    assert_true(options.settings.read_only && options.settings.no_discard &&
+                options.settings.no_firewall && options.settings.allow_errors);
     accept("-o disk");
-    assert_true(options.disk && !options.reset_disk);
+    assert_true(options.settings.disk && !options.settings.reset_disk);
     accept("-o disk --reset-disk");
-    assert_true(options.disk && options.reset_disk);
+    assert_true(options.settings.disk && options.settings.reset_disk);
     accept("-o disk,ro");
     accept("-o disk,cow=/c");
     accept("-o name=disk.img"); /* a name like others, while there is no disk */
@@ -162,8 +164,8 @@ static void test_mount_options(void **state)
     accept("-o io_uring=on,io_uring=off");
     assert_int_equal(options.io_uring, IO_URING_OFF);
     accept("-o ro,nodiscard -o discard,rw"); /* the last word counts, as for mount(8) */
-    assert_false(options.read_only);
-    assert_false(options.no_discard);
+    assert_false(options.settings.read_only);
+    assert_false(options.settings.no_discard);
     accept("-o rw,,defaults,_netdev,nofail,noauto,user,x-systemd.automount,x-a=b");
     assert_null(options.fuse);
     accept("-o allow_other");
@@ -179,20 +181,20 @@ static void test_operands(void **state)
 
     (void)state;
     accept("!UUID=6b29fc40-ca47-1067-b31d-00dd010662da /mnt");
-    assert_string_equal(options.source, "UUID=6b29fc40-ca47-1067-b31d-00dd010662da");
+    assert_string_equal(options.settings.source, "UUID=6b29fc40-ca47-1067-b31d-00dd010662da");
     accept("!LABEL=a /mnt");
-    assert_string_equal(options.source, "LABEL=a");
+    assert_string_equal(options.settings.source, "LABEL=a");
     accept("!PARTUUID=a /mnt");
-    assert_string_equal(options.source, "PARTUUID=a");
+    assert_string_equal(options.settings.source, "PARTUUID=a");
     accept("!PARTLABEL=a /mnt");
-    assert_string_equal(options.source, "PARTLABEL=a");
+    assert_string_equal(options.settings.source, "PARTLABEL=a");
     accept("!/dev/disk/by-id/*-part3 /mnt");
-    assert_string_equal(options.source, "/dev/disk/by-id/*-part3");
+    assert_string_equal(options.settings.source, "/dev/disk/by-id/*-part3");
     accept("!disk.img mnt");
     assert_true(asprintf(&wanted, "%s/disk.img", cwd) > 0);
-    assert_string_equal(options.source, wanted);
+    assert_string_equal(options.settings.source, wanted);
     accept("!-- -odd /mnt");
-    assert_non_null(strstr(options.source, "/-odd"));
+    assert_non_null(strstr(options.settings.source, "/-odd"));
     refuse("-o io_uring=yes", "'auto', 'on' or 'off'");
     refuse("!", "SOURCE and a MOUNTPOINT");
     refuse("!/dev/null", "MOUNTPOINT");

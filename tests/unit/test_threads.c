@@ -24,7 +24,7 @@
 #define COMMON  65536                 /* so many bytes */
 
 static struct exported exported;
-static struct options options;
+static struct export_settings settings = {.name = (char[]){"ext4.vhdx"}};
 static char *image, *state_dir;
 static uint64_t P, rounds;
 static atomic_uint by_hands;
@@ -234,8 +234,6 @@ static void run(bool in_memory)
     struct worker workers[THREADS];
     struct rng rng = {test_seed("test_threads")};
     const char *dir = temp_dir(in_memory);
-    char list[4200],
-        *argv[] = {(char[]){"vhdxfs"}, (char[]){"-o"}, list, NULL, (char[]){"/unused"}};
     struct failure failure;
     uint8_t ones[COMMON];
 
@@ -245,10 +243,9 @@ static void run(bool in_memory)
     make_ext4(image, MIB, UUID);
     memset(ones, 1, sizeof(ones));
     write_file(image, ones, sizeof(ones), SHARED);
-    snprintf(list, sizeof(list), "state=%s", state_dir);
-    argv[3] = image;
-    assert_int_equal(options_parse(&options, ARRAY_SIZE(argv), argv, &failure), 0);
-    if (start_export(&exported, &options, &failure) < 0)
+    settings.source = image;
+    settings.state = state_dir;
+    if (start_export(&exported, &settings, &failure) < 0)
         fail_msg("%s", failure.text);
     P = exported.layout.payload_offset;
     assert_int_equal(exported.layout.block_size, OWN);
@@ -266,7 +263,6 @@ static void run(bool in_memory)
     assert_int_equal(export_stop(&exported), 0);
     assert_true(ext4_is_clean(image));
     print_message("%u requests went to the device by hand\n", by_hands);
-    options_free(&options);
     free(image);
     free(state_dir);
 }
