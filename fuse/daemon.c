@@ -118,6 +118,8 @@ void daemon_ready(void *arg)
         log_to_syslog();
         leave_terminal();
     }
+    if (log_begin() < 0)
+        log_warning("no thread for the log: requests will wait for whoever reads it");
     notify_systemd("READY=1");
     if (d->ready_fd >= 0 && write(d->ready_fd, "", 1) < 0)
         log_error("cannot tell the waiting process: %s", strerror(errno));

@@ -242,8 +242,8 @@ int main(int argc, char **argv)
                                                  : serve(&options, &failure);
     }
     options_free(&options);
-    if (!err)
-        return EXIT_FINE;
-    log_error("%s", failure.text);
-    return (int)failure.code;
+    if (err)
+        log_error("%s", failure.text);
+    log_end();
+    return err ? (int)failure.code : EXIT_FINE;
 }

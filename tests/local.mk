@@ -7,6 +7,11 @@ tests_unit_test_extent_SOURCES = tests/unit/test_extent.c
 tests_unit_test_extent_CFLAGS = $(unit_cflags)
 tests_unit_test_extent_LDADD = $(unit_ldadd)
 
+check_PROGRAMS += tests/unit/test_log
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_CFLAGS = $(unit_cflags)
+tests_unit_test_log_LDADD = $(unit_ldadd)
+
 check_PROGRAMS += tests/unit/test_layout
 tests_unit_test_layout_SOURCES = tests/unit/test_layout.c
 tests_unit_test_layout_CFLAGS = $(unit_cflags)

@@ -24,6 +24,15 @@ void log_to_syslog(void)
 {
 }
 
+int log_begin(void)
+{
+    return 0;
+}
+
+void log_end(void)
+{
+}
+
 void log_message(int priority, const char *format, ...)
 {
     va_list args;
