@@ -3,14 +3,10 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "device/holders.h"
-#include "device/source.h"
 #include "overlay/commit.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct timespec export_modified(const struct exported *e)
 {
@@ -41,30 +37,6 @@ static void enter(struct exported *e)
 static void leave(struct exported *e)
 {
     atomic_fetch_add_explicit(&e->done, 1, memory_order_acq_rel);
-}
-
-struct cow_settings export_cow_settings(const struct export_settings *settings)
-{
-    return (struct cow_settings){.file = settings->cow,
-                                 .source = settings->source,
-                                 .state = settings->state,
-                                 .reset_state = settings->reset_state,
-                                 .no_discard = settings->no_discard,
-                                 .block_size = settings->block_size};
-}
-
-static struct safety_policy policy_of(const struct exported *e)
-{
-    return (struct safety_policy){.read_only = e->settings->read_only || e->settings->cow,
-                                  .allow_errors = e->settings->allow_errors};
-}
-
-static int open_store(struct exported *e, unsigned flags, struct failure *failure)
-{
-    if (e->settings->read_only)
-        flags |= STORE_READ_ONLY;
-    return store_open(&e->store, e->settings->state, facts_identity(&e->facts), &e->layout, flags,
-                      failure);
 }
 
 /*
@@ -110,24 +82,32 @@ static void close_all(struct exported *e)
     claim_release(&e->claim);
 }
 
+/* What the views read and write, over the claim. */
+static int open_storage(struct exported *e, struct failure *failure)
+{
+    const struct export_settings *s = e->settings;
+    int err = commit_check(&e->cow, &e->facts, failure);
+
+    if (err)
+        return err;
+    err = s->cow ? cow_open(&e->overlay, &e->store, &e->cow, &e->layout, &e->claim, failure)
+                 : store_open(&e->store, s->state, facts_identity(&e->facts), &e->layout,
+                              s->read_only ? STORE_READ_ONLY : 0, failure);
+    return err || !s->disk ? err : volume_open(&e->volume, failure);
+}
+
 /* Under claim_lock, with no client. */
 static int take(struct exported *e, struct failure *failure)
 {
     const struct export_settings *s = e->settings;
-    struct safety_policy policy = policy_of(e);
     struct footprint given_back = e->claim.footprint;
-    int err = claim_take(&e->claim, s->source, &policy, &e->facts, failure);
+    int err = claim_take(&e->claim, s->source, &e->policy, &e->facts, failure);
 
     if (err)
         return err;
     notice_change(e, &given_back);
     e->claim.backing.no_discard = s->no_discard;
-    err = commit_check(&e->cow, &e->facts, failure);
-    if (!err)
-        err = s->cow ? cow_open(&e->overlay, &e->store, &e->cow, &e->layout, &e->claim, failure)
-                     : open_store(e, 0, failure);
-    if (!err && s->disk)
-        err = volume_open(&e->volume, failure);
+    err = open_storage(e, failure);
     if (err) {
         close_all(e);
         return err;
@@ -185,13 +165,12 @@ int export_open(struct exported *e, enum view_id view, bool writing, struct fail
     return err;
 }
 
-void export_release(struct exported *e, enum view_id view, bool writing)
+int export_release(struct exported *e, enum view_id view, bool writing)
 {
     LOCK_SCOPE(&e->claim_lock);
 
     e->views[view].writers -= writing;
-    if (--e->opens == 0)
-        give_back(e);
+    return --e->opens > 0 ? 0 : give_back(e);
 }
 
 int export_read(struct exported *e, enum view_id view, void *data, size_t length, uint64_t offset,
@@ -297,201 +276,5 @@ int export_flush(struct exported *e)
     if (!err)
         e->flushed = begun;
     leave(e);
-    return err;
-}
-
-static void log_start(const struct exported *e)
-{
-    char disk[SIZE_TEXT_MAX], block[SIZE_TEXT_MAX];
-    const struct export_settings *s = e->settings;
-    cleanup_free char *where = NULL;
-
-    if ((s->cow ? asprintf(&where, "%s", s->cow)
-                : asprintf(&where, "%s/%s.state", s->state, facts_identity(&e->facts))) < 0)
-        return;
-    log_info("%s (%s, %s%s%s): %s, %u-byte sectors, %s blocks; identity %s; %s%s%s%s",
-             e->facts.path, e->facts.is_block ? "block device" : "image file",
-             *e->facts.type ? e->facts.type : "no file system", *e->facts.uuid ? ", UUID " : "",
-             e->facts.uuid, format_size(e->layout.disk_size, disk), e->layout.logical_sector,
-             format_size(e->layout.block_size, block), facts_identity(&e->facts),
-             s->cow                                    ? "writes go to "
-             : s->read_only && access(where, F_OK) < 0 ? "no state in "
-                                                       : "state in ",
-             where, s->read_only ? "; read-only" : "",
-             s->claim_at_mount ? "; claimed for the whole mount" : "");
-    if (*e->facts.mounted_on)
-        log_warning("%s is mounted on %s: the VHDX can be opened as soon as it is unmounted",
-                    e->facts.path, e->facts.mounted_on);
-}
-
-/* What can be known without taking the device, which may be mounted at this moment. */
-static int look(struct exported *e, struct failure *failure)
-{
-    struct safety_policy policy = policy_of(e);
-    cleanup_free char *path = NULL;
-    struct verdict verdict;
-    int err = source_resolve(e->settings->source, &path, failure);
-
-    if (!err)
-        err = probe(path, &e->facts, failure);
-    if (err)
-        return err;
-    safety_judge(&e->facts, &policy, &verdict);
-    if (verdict.refused) {
-        *failure = verdict.refusal;
-        return -EPERM;
-    }
-    for (unsigned i = 0; i < verdict.warning_count; i++)
-        log_warning("%s: %s", e->facts.path, verdict.warnings[i]);
-    return 0;
-}
-
-static int lay_out(struct exported *e, struct failure *failure)
-{
-    struct vhdx_params params = {e->facts.size, e->settings->block_size, e->facts.logical_sector,
-                                 e->facts.physical_sector};
-    const char *why = "out of memory";
-    int err = vhdx_layout_init(&e->layout, &params, &why);
-
-    if (!err)
-        err = vhdx_layout_map(&e->layout, &e->views[VIEW_VHDX].map);
-    return err ? failed(failure, EXIT_INVALID_IMAGE, err, "%s cannot be shown as a VHDX: %s",
-                        e->facts.path, why)
-               : 0;
-}
-
-/* Idle instances may wait for the same partition; one that has it would keep this one waiting. */
-static int refuse_served(const struct exported *e, struct failure *failure)
-{
-    unsigned waited = 0;
-    struct stat st;
-    int pid;
-
-    if (stat(e->facts.path, &st) < 0)
-        return 0;
-    do /* one whose mount has just gone is about to end */
-        if (!holders_served(&st, &pid))
-            return 0;
-    while (claim_wait(&waited));
-    return failed(failure, EXIT_UNSAFE, -EBUSY,
-                  "%s is already served by another vhdxfs (process %d), which has it open",
-                  e->facts.path, pid);
-}
-
-/* A state that cannot be used is told at the start, not when a client opens the file. */
-static int try_store(struct exported *e, struct failure *failure)
-{
-    const struct export_settings *s = e->settings;
-    int err;
-
-    if (s->cow)
-        return cow_look(&e->cow, &e->facts, &e->layout, failure);
-    err = open_store(e, s->reset_state ? STORE_RESET : 0, failure);
-    if (!err && store_log_is_dirty(e->store))
-        log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
-                    store_path(e->store));
-    store_close(e->store);
-    e->store = NULL;
-    return err;
-}
-
-/* The disk around the file. With cow it is in memory: a rehearsal leaves nothing behind. */
-static int start_volume(struct exported *e, struct failure *failure)
-{
-    const struct export_settings *s = e->settings;
-    unsigned flags = s->cow ? VOLUME_MEMORY : s->read_only ? VOLUME_READ_ONLY : 0;
-    int err;
-
-    if (!s->disk)
-        return 0;
-    if (s->reset_disk)
-        flags |= VOLUME_RESET;
-    err = volume_start(&e->volume, s->state, facts_identity(&e->facts), &e->layout, flags, failure);
-    if (!err)
-        err = volume_layout_map(&e->volume.layout, &e->layout, &e->views[VIEW_DISK].map);
-    return err;
-}
-
-static int try_storage(struct exported *e, struct failure *failure)
-{
-    int err = start_volume(e, failure);
-
-    /* Nothing is written before it is known that all can be. */
-    if (!err)
-        err = try_store(e, failure);
-    if (!err && e->settings->disk)
-        err = volume_keep(&e->volume, failure);
-    return err;
-}
-
-static int take_at_start(struct exported *e, struct failure *failure)
-{
-    const struct export_settings *s = e->settings;
-    struct safety_policy policy = policy_of(e);
-    struct claim claim;
-    int err;
-
-    if (!s->claim_at_mount)
-        return try_storage(e, failure);
-    /* The state is made only when it is certain that the device is to be had. */
-    err = claim_take(&claim, s->source, &policy, &e->facts, failure);
-    if (err)
-        return err;
-    err = try_storage(e, failure);
-    claim_release(&claim);
-    return err ? err : export_open(e, VIEW_VHDX, false, failure);
-}
-
-static void free_all(struct exported *e)
-{
-    for (enum view_id view = 0; view < VIEWS; view++)
-        extent_map_free(&e->views[view].map);
-    volume_end(&e->volume);
-}
-
-int export_prepare(struct exported *e, const struct export_settings *settings,
-                   struct failure *failure)
-{
-    int err;
-
-    *e = (struct exported){.settings = settings,
-                           .cow = export_cow_settings(settings),
-                           .claim_lock = PTHREAD_MUTEX_INITIALIZER,
-                           .flush_lock = PTHREAD_MUTEX_INITIALIZER,
-                           .volume = {.memory = -1, .whole = -1}};
-    touch(e);
-    err = look(e, failure);
-    if (!err)
-        err = refuse_served(e, failure);
-    if (!err)
-        err = lay_out(e, failure);
-    if (!err)
-        err = commit_check(&e->cow, &e->facts, failure);
-    if (err)
-        free_all(e);
-    return err;
-}
-
-int export_start(struct exported *e, struct failure *failure)
-{
-    int err = take_at_start(e, failure);
-
-    if (err) {
-        free_all(e);
-        return err;
-    }
-    log_start(e);
-    return 0;
-}
-
-int export_stop(struct exported *e)
-{
-    int err = 0;
-
-    /* Clients that were cut off by the unmount did not get to close. */
-    if (e->opens > 0)
-        err = give_back(e);
-    e->opens = 0;
-    free_all(e);
     return err;
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An export: one partition served as a file (or two views of it), from the start of the daemon to
- * its end.
+ * An export: one partition shown as a file (or as two views of it). start.h begins and ends it;
+ * here is what clients do with it meanwhile.
  *
- * It knows the partition (facts), what the file looks like (layout, map), and, while a
- * client has the file open, holds the claim and the state store. It knows nothing of FUSE:
- * tests drive it directly.
+ * It knows what the partition is (facts) and what each file looks like (layout, map). While a
+ * client has a file open it holds the claim, and on that the state store and, if asked for, the
+ * overlay and the disk around the file. It knows nothing of FUSE: tests drive it directly.
  *
- * Threads: export_open() and export_release() may come from any thread; the data
- * functions may run in parallel with each other, between an open and its release.
- * What happens before a client's request (an open in one thread, a read in another) is ordered by
- * the kernel alone, through which replies and requests go; 'done' says so in the language's terms.
+ * Threads: export_open() and export_release() may come from any thread; the data functions may run
+ * in parallel with each other, between an open and its release. An open in one thread and a read in
+ * another are ordered by the kernel alone, through which replies and requests go; 'done' says so in
+ * the language's terms.
  * Lock order: claim_lock, flush_lock, then whatever is inside the layers below.
  */
 #ifndef EXPORT_EXPORT_H
@@ -42,9 +42,6 @@ struct export_settings {
     uint32_t block_size; /* bytes; 0: choose */
 };
 
-/* What of them is for overlay/. */
-struct cow_settings export_cow_settings(const struct export_settings *settings);
-
 /* The files that show the partition. */
 enum view_id {
     VIEW_VHDX, /* the VHDX */
@@ -59,18 +56,21 @@ struct view {
 };
 
 struct exported {
+    /* Since the start. */
     const struct export_settings *settings;
-    struct cow_settings cow;
-    struct facts facts; /* as at start; a claim must find the same */
+    struct safety_policy policy; /* of the settings, for device/ */
+    struct cow_settings cow;     /* the same for overlay/ */
+    struct facts facts;          /* a claim must find the same */
     struct vhdx_layout layout;
     struct volume volume; /* with -o disk */
     struct view views[VIEWS];
+
     _Atomic int64_t modified;    /* nanoseconds since the epoch */
     atomic_uint_fast64_t writes; /* how many were done */
     atomic_uint_fast64_t done;   /* operations; orders them where only the kernel knows the order */
 
     pthread_mutex_t flush_lock;
-    uint64_t flushed; /* how many of them are on stable storage; under flush_lock */
+    uint64_t flushed; /* how many writes are on stable storage; under flush_lock */
 
     pthread_mutex_t claim_lock;
     unsigned opens; /* under claim_lock, as the rest while it is 0 */
@@ -80,27 +80,13 @@ struct exported {
 };
 
 /*
- * Resolves and judges the source and computes the layout; writes nothing. SETTINGS must outlive the
- * exported. Returns 0 or -errno with FAILURE filled.
- */
-int export_prepare(struct exported *exported, const struct export_settings *settings,
-                   struct failure *failure);
-/*
- * Makes sure that the state is usable (or makes it). With claim_at_mount it takes the device
- * right away. When it fails, the export is over.
- */
-int export_start(struct exported *exported, struct failure *failure);
-/* Flushes and gives everything back. Returns 0, or -errno when the flush failed. */
-int export_stop(struct exported *exported);
-
-/*
  * A client opens a file: the first one takes the device. Only one of the views may be open for
  * WRITING at a time, since two clients would not know of each other: -EBUSY. 0 or -errno.
  */
 int export_open(struct exported *exported, enum view_id view, bool writing,
                 struct failure *failure);
-/* And closes it: the last one flushes and gives the device back. */
-void export_release(struct exported *exported, enum view_id view, bool writing);
+/* And closes it: the last one flushes and gives the device back; -errno when that flush failed. */
+int export_release(struct exported *exported, enum view_id view, bool writing);
 
 /*
  * Data, in bytes of the virtual file; ranges are cut off at its end. *DONE is how much was

@@ -4,5 +4,6 @@ libexport_a_SOURCES = \
 	export/datapath.c export/datapath.h \
 	export/export.c export/export.h \
 	export/firewall.c export/firewall.h \
-	export/guard.c export/guard.h
+	export/guard.c export/guard.h \
+	export/start.c export/start.h
 libexport_a_CFLAGS = $(AM_CFLAGS)

@@ -5,6 +5,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/units.h"
+#include "export/start.h"
 #include "fuse/daemon.h"
 #include "fuse/ending.h"
 #include "fuse/fuse_uring.h"

@@ -8,7 +8,7 @@
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
 
-#include "export/export.h"
+#include "export/start.h"
 #include "vhdx/layout.h"
 
 #include <stdbool.h>
