@@ -2,10 +2,8 @@
 #include "device/safety.h"
 
 #include "common/units.h"
-#include "vhdx/layout.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,21 +40,6 @@ static int refuse_managed(const struct facts *f, struct failure *failure)
             return failed(failure, EXIT_UNSAFE, -EBUSY, "%s is %s (%s); %s", f->path,
                           managed[i].what, f->type, managed[i].cure);
     return 0;
-}
-
-/* Whether a VHDX of this size can exist at all. */
-static int refuse_size(const struct facts *f, struct failure *failure)
-{
-    struct vhdx_params params = {f->size, 0, f->logical_sector, f->physical_sector};
-    struct vhdx_layout layout;
-    const char *why;
-    int err = vhdx_layout_init(&layout, &params, &why);
-
-    if (!err)
-        return 0;
-    return failed(failure, EXIT_INVALID_IMAGE, err,
-                  "%s cannot be shown as a VHDX: %s (size %" PRIu64 " bytes, sectors of %u bytes)",
-                  f->path, why, f->size, f->logical_sector);
 }
 
 static int refuse_content(const struct facts *f, const struct safety_policy *policy,
@@ -101,7 +84,6 @@ void safety_judge(const struct facts *facts, const struct safety_policy *policy,
 {
     *verdict = (struct verdict){0};
     verdict->refused =
-        refuse_size(facts, &verdict->refusal) < 0 ||
         (!policy->any_content && (refuse_managed(facts, &verdict->refusal) < 0 ||
                                   refuse_content(facts, policy, &verdict->refusal) < 0)) ||
         refuse_write_protected(facts, policy, &verdict->refusal) < 0;

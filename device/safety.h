@@ -20,7 +20,8 @@ struct verdict {
 
 /*
  * Judges whether the object may be served. The first reason to refuse wins, in the
- * order of what it would cost to ignore it.
+ * order of what it would cost to ignore it. The size is not judged here: who lays the
+ * file out refuses one that a VHDX cannot have, and a claim refuses another than that.
  */
 void safety_judge(const struct facts *facts, const struct safety_policy *policy,
                   struct verdict *verdict);

@@ -6,6 +6,7 @@
 #include "device/holders.h"
 #include "device/source.h"
 #include "overlay/commit.h"
+#include "state/as_vhdx.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -46,17 +47,17 @@ static void log_start(const struct exported *e)
                     e->facts.path, e->facts.mounted_on);
 }
 
-/* What can be known without taking the device, which may be mounted at this moment. */
-static int look(struct exported *e, struct failure *failure)
+static int lay_out(struct exported *e, struct failure *failure)
 {
-    cleanup_free char *path = NULL;
-    struct verdict verdict;
-    int err = source_resolve(e->settings->source, &path, failure);
+    int err = lay_out_as_vhdx(&e->layout, &e->facts, e->settings->block_size, failure);
 
-    if (!err)
-        err = probe(path, &e->facts, failure);
-    if (err)
-        return err;
+    return err ? err : vhdx_layout_map(&e->layout, &e->views[VIEW_VHDX].map);
+}
+
+static int judge(const struct exported *e, struct failure *failure)
+{
+    struct verdict verdict;
+
     safety_judge(&e->facts, &e->policy, &verdict);
     if (verdict.refused) {
         *failure = verdict.refusal;
@@ -67,18 +68,18 @@ static int look(struct exported *e, struct failure *failure)
     return 0;
 }
 
-static int lay_out(struct exported *e, struct failure *failure)
+/* What can be known without taking the device, which may be mounted at this moment. */
+static int look(struct exported *e, struct failure *failure)
 {
-    struct vhdx_params params = {e->facts.size, e->settings->block_size, e->facts.logical_sector,
-                                 e->facts.physical_sector};
-    const char *why = "out of memory";
-    int err = vhdx_layout_init(&e->layout, &params, &why);
+    cleanup_free char *path = NULL;
+    int err = source_resolve(e->settings->source, &path, failure);
 
     if (!err)
-        err = vhdx_layout_map(&e->layout, &e->views[VIEW_VHDX].map);
-    return err ? failed(failure, EXIT_INVALID_IMAGE, err, "%s cannot be shown as a VHDX: %s",
-                        e->facts.path, why)
-               : 0;
+        err = probe(path, &e->facts, failure);
+    /* Before it is judged: an empty device is told that it is, not that it has no UUID. */
+    if (!err)
+        err = lay_out(e, failure);
+    return err ? err : judge(e, failure);
 }
 
 /* Idle instances may wait for the same partition; one that has it would keep this one waiting. */
@@ -191,8 +192,6 @@ int export_prepare(struct exported *e, const struct export_settings *settings,
     err = look(e, failure);
     if (!err)
         err = refuse_served(e, failure);
-    if (!err)
-        err = lay_out(e, failure);
     if (!err)
         err = commit_check(&e->cow, &e->facts, failure);
     if (err)

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "overlay/cow.h"
 #include "overlay/overlay_open.h"
+#include "state/as_vhdx.h"
 #include "state/directory.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct commit {
     struct overlay_header header;
     bool claimed;
     struct claim claim;
+    struct vhdx_layout layout;
     struct overlay *overlay;
     struct store *from; /* the overlay's VHDX metadata, NULL when there is none */
     struct store *to;   /* the partition's */
@@ -113,7 +115,10 @@ static int take_claim(struct commit *c, bool read_only, struct failure *failure)
     int err = claim_take(&c->claim, c->settings->source, &policy, NULL, failure);
 
     c->claimed = !err;
-    return err;
+    if (err)
+        return err;
+    /* Now: an empty device is told that it is, not that the overlay is another partition's. */
+    return lay_out_as_vhdx(&c->layout, &c->claim.facts, c->settings->block_size, failure);
 }
 
 /*
@@ -176,23 +181,15 @@ static bool has_state(const struct commit *c)
 static int open_states(struct commit *c, struct failure *failure)
 {
     const struct cow_settings *settings = c->settings;
-    const struct facts *f = &c->claim.facts;
-    struct vhdx_params params = {f->size, settings->block_size, f->logical_sector,
-                                 f->physical_sector};
-    struct vhdx_layout layout;
-    const char *why;
-    int err = vhdx_layout_init(&layout, &params, &why);
+    int err = 0;
 
-    if (err)
-        return failed(failure, EXIT_INVALID_IMAGE, err, "%s cannot be shown as a VHDX: %s", f->path,
-                      why);
     if (!settings->reset_state && has_state(c))
-        err = store_open(&c->from, c->directory, c->header.identity, &layout, STORE_READ_ONLY,
+        err = store_open(&c->from, c->directory, c->header.identity, &c->layout, STORE_READ_ONLY,
                          failure);
-    if (!err)
-        err = store_open(&c->to, settings->state, c->header.identity, &layout,
-                         settings->reset_state ? STORE_RESET : 0, failure);
-    return err;
+    if (err)
+        return err;
+    return store_open(&c->to, settings->state, c->header.identity, &c->layout,
+                      settings->reset_state ? STORE_RESET : 0, failure);
 }
 
 static int begin(struct commit *c, struct failure *failure)

@@ -1,6 +1,7 @@
 # libstate: what outlives the daemon: the VHDX metadata, extended attributes, and the small files beside the VHDX.
 noinst_LIBRARIES += libstate.a
 libstate_a_SOURCES = \
+	state/as_vhdx.c state/as_vhdx.h \
 	state/beside.c state/beside.h \
 	state/directory.c state/directory.h \
 	state/store.c state/store.h \

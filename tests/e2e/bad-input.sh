@@ -88,6 +88,12 @@ e2label "$SCRATCH/odd" odd
 serves "$SCRATCH/odd"
 truncate -s +100 "$SCRATCH/odd"
 refused $INVALID 'multiple of.*sector' "$SCRATCH/odd" "$at"
+new_disk 64M --sector-size 2048
+refused $INVALID '512 or 4096 bytes .size 67108864 bytes, sectors of 2048 bytes' "$LOOP" "$at"
+mkswap "$LOOP" >/dev/null
+refused $INVALID '512 or 4096 bytes' "$LOOP" "$at"
+refused $INVALID '512 or 4096 bytes' -o ro "$LOOP" "$at"
+refused $INVALID '512 or 4096 bytes' -o "cow=$SCRATCH/cow" "$LOOP" "$at"
 new_huge 64T
 huge_ext4 "$IMAGE"
 serves "$IMAGE"

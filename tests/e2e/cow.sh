@@ -199,6 +199,12 @@ expect_equal "the partition" "$(sum_of "$disk")" "$before"
 fsck_clean "$disk"
 put_back
 
+note "a partition that has no size for a VHDX"
+new_disk 64M --sector-size 2048
+refused 3 'cannot be shown as a VHDX.*2048' --commit -o "cow=$overlay" "$LOOP"
+refused 3 'cannot be shown as a VHDX.*2048' --discard -o "cow=$overlay" "$LOOP"
+[[ -e $overlay && -d $overlay.state ]] || fail "refused, and the overlay is gone"
+
 note "a write-protected partition"
 blockdev --setro "$disk"
 defer blockdev --setrw "$disk"

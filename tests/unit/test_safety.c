@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "device/safety.h"
 
+#include "common/cleanup.h"
+#include "state/as_vhdx.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
 
@@ -107,6 +109,17 @@ static struct facts facts_of(const struct sample *s)
     return f;
 }
 
+/* Sizes are judged where the file is laid out, before anything else. */
+static void judge(const struct facts *facts, const struct safety_policy *policy, struct verdict *v)
+{
+    struct vhdx_layout layout;
+
+    *v = (struct verdict){0};
+    v->refused = lay_out_as_vhdx(&layout, facts, 0, &v->refusal) < 0;
+    if (!v->refused)
+        safety_judge(facts, policy, v);
+}
+
 static void test_verdicts(void **state)
 {
     (void)state;
@@ -116,7 +129,7 @@ static void test_verdicts(void **state)
         struct facts facts = facts_of(s);
         struct verdict v;
 
-        safety_judge(&facts, &policy, &v);
+        judge(&facts, &policy, &v);
         if (v.refused != (s->code != EXIT_FINE))
             fail_msg("sample %zu (%s): %s %s", i, facts.type, v.refused ? "refused" : "allowed",
                      v.refusal.text);
@@ -147,6 +160,60 @@ static void test_order(void **state)
     assert_non_null(strstr(v.refusal.text, "LVM"));
 }
 
+/* And at a start: what has no size for a VHDX is told that, whatever is on it. */
+static void test_order_of_start(void **state)
+{
+    static const struct {
+        uint64_t size;
+        bool swap;
+        enum exit_code code;
+        const char *word;
+    } objects[] = {
+        {0, false, EXIT_INVALID_IMAGE, "its size is zero (size 0 bytes, sectors of 512 bytes)"},
+        {100, false, EXIT_INVALID_IMAGE, "not a multiple of its sector size (size 100 bytes"},
+        {512, false, EXIT_INVALID_IMAGE, "mkfs.ext4"}, /* small, but a size */
+        {MIB, false, EXIT_INVALID_IMAGE, "mkfs.ext4"},
+        {MIB, true, EXIT_UNSAFE, "swap"},
+        {MIB + 100, true, EXIT_INVALID_IMAGE, "not a multiple of its sector size"},
+    };
+    const char *dir = temp_dir(false);
+    cleanup_free char *image = join(dir, "image"), *state_dir = join(dir, "state");
+    const char *const mkswap[] = {"mkswap", image, NULL};
+    struct export_settings settings = {.source = image, .name = "vhdx", .state = state_dir};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
+        struct exported exported;
+        struct failure failure = {0};
+
+        make_file(image, objects[i].size);
+        if (objects[i].swap)
+            assert_int_equal(run_program(mkswap), 0);
+        assert_true(export_prepare(&exported, &settings, &failure) < 0);
+        assert_int_equal(failure.code, objects[i].code);
+        if (!strstr(failure.text, image) || !strstr(failure.text, objects[i].word))
+            fail_msg("object %zu: '%s' is not in: %s", i, objects[i].word, failure.text);
+        assert_false(exists(state_dir));
+    }
+}
+
+/* The layout is that of the partition, in the blocks that were asked for. */
+static void test_laid_out(void **state)
+{
+    const struct sample large_sectors = {EXT4, .sector = 4096};
+    struct facts facts = facts_of(&large_sectors);
+    struct vhdx_layout layout;
+
+    (void)state;
+    assert_int_equal(lay_out_as_vhdx(&layout, &facts, 32 * MIB, NULL), 0);
+    assert_int_equal(layout.disk_size, GIB);
+    assert_int_equal(layout.block_size, 32 * MIB);
+    assert_int_equal(layout.logical_sector, 4096);
+    assert_int_equal(layout.physical_sector, 4096);
+    assert_int_equal(lay_out_as_vhdx(&layout, &facts, 0, NULL), 0);
+    assert_int_equal(layout.block_size, vhdx_choose_block_size(GIB, 4096));
+}
+
 static void test_identity(void **state)
 {
     struct facts facts = {0};
@@ -162,8 +229,8 @@ static void test_identity(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_order),
+        cmocka_unit_test(test_order_of_start), cmocka_unit_test(test_laid_out),
         cmocka_unit_test(test_identity),
     };
 
