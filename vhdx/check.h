@@ -2,19 +2,13 @@
 /*
  * Judges a VHDX file, fixed, dynamic or differencing, by every rule of rules.h. A log
  * that waits to be replayed is replayed in memory first. Nothing is written. Memory is
- * bounded for every file: see VHDX_CHECK_WINDOW.
+ * bounded for every file: see VHDX_CHECK_WINDOW in judge.h.
  */
 #ifndef VHDX_CHECK_H
 #define VHDX_CHECK_H
 
 #include "vhdx/image.h"
 #include "vhdx/report.h"
-
-/*
- * Collisions of blocks are found with one bit for each MiB of a part of the file this
- * long; files beyond take a pass over the BAT for each part with blocks in it.
- */
-#define VHDX_CHECK_WINDOW (128 * TIB)
 
 struct vhdx_check_options {
     /* Called at times with DONE of TOTAL steps; may be NULL. Non-zero stops with -ECANCELED. */

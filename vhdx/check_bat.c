@@ -201,9 +201,9 @@ typedef int entry_visitor(struct bat *b, uint64_t index, uint64_t entry);
 
 static int report_progress(struct bat *b, uint64_t index)
 {
-    const struct vhdx_check_options *o = b->c->options;
+    const struct check *c = b->c;
 
-    if (o->progress && o->progress(o->opaque, b->pass * b->entries + index, b->passes * b->entries))
+    if (c->progress && c->progress(c->opaque, b->pass * b->entries + index, b->passes * b->entries))
         return -ECANCELED;
     return 0;
 }

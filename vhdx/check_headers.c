@@ -145,6 +145,12 @@ static void judge_current(struct check *c)
     judge_log_place(c, at, h);
 }
 
+bool check_is_foreign(const struct check *c)
+{
+    return !c->image->signature && c->image->header_states[0] == VHDX_COPY_BAD_SIGNATURE &&
+           c->image->header_states[1] == VHDX_COPY_BAD_SIGNATURE;
+}
+
 int check_headers(struct check *c)
 {
     struct vhdx_disk_header disk[2];
@@ -156,8 +162,7 @@ int check_headers(struct check *c)
         return err;
     judge_header(c, 0, &disk[0]);
     judge_header(c, 1, &disk[1]);
-    if (!c->image->signature && c->image->header_states[0] == VHDX_COPY_BAD_SIGNATURE &&
-        c->image->header_states[1] == VHDX_COPY_BAD_SIGNATURE) {
+    if (check_is_foreign(c)) {
         REPORT(c, HDR_NONE, VHDX_HEADER_1_AT, "there is none: this is no VHDX file");
         return 0;
     }
@@ -165,6 +170,17 @@ int check_headers(struct check *c)
     if (c->image->current >= 0)
         judge_current(c);
     return check_reserved(c);
+}
+
+bool check_hits_log(const struct check *c, uint64_t offset, uint64_t length)
+{
+    const struct vhdx_header *h;
+
+    if (c->image->current < 0)
+        return false;
+    h = &c->image->headers[c->image->current];
+    return range_inside(h->log_offset, h->log_length, INT64_MAX) &&
+           ranges_overlap(offset, length, h->log_offset, h->log_length);
 }
 
 /* Whether vhdx_log_scan() can look at the log; what is wrong with it was reported. */

@@ -4,6 +4,7 @@
 #include "tests/unit/memory.h"
 #include "tests/unit/unit.h"
 #include "vhdx/check.h"
+#include "vhdx/judge.h"
 #include "vhdx/view.h"
 
 #include <errno.h>
