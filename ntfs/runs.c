@@ -64,29 +64,29 @@ static unsigned data_obstacles(const ntfs_attr *data)
 
 /* Appends one run, cut off at the file's end. */
 static int append_run(const struct ntfs_reader *reader, const runlist_element *run,
-                      struct ntfs_runs *runs)
+                      struct ntfs_file *file)
 {
     const uint64_t clusters = (uint64_t)reader->volume->nr_clusters;
-    uint64_t length, done = extent_map_size(&runs->map);
+    uint64_t length, done = extent_map_size(&file->map);
 
-    runs->run_count++;
+    file->run_count++;
     if (run->length < 0 || (uint64_t)run->length > INT64_MAX / reader->cluster_size)
         return -EUCLEAN;
     /* Where the run before was cut off, DONE is the end of the file, and nothing is left. */
-    if (done < runs->size && (uint64_t)run->vcn * reader->cluster_size != done)
+    if (done < file->size && (uint64_t)run->vcn * reader->cluster_size != done)
         return -EUCLEAN;
-    length = min_u64((uint64_t)run->length * reader->cluster_size, runs->size - done);
+    length = min_u64((uint64_t)run->length * reader->cluster_size, file->size - done);
     if (run->lcn == LCN_HOLE) {
-        runs->obstacles |= length ? NTFS_HOLES : 0;
-        return extent_map_append(&runs->map, length, EXTENT_ZERO, 0);
+        file->obstacles |= length ? NTFS_HOLES : 0;
+        return extent_map_append(&file->map, length, EXTENT_ZERO, 0);
     }
     if (run->lcn < 0 || !range_inside((uint64_t)run->lcn, (uint64_t)run->length, clusters))
         return -EUCLEAN;
-    return extent_map_append(&runs->map, length, EXTENT_DEVICE,
+    return extent_map_append(&file->map, length, EXTENT_DEVICE,
                              (uint64_t)run->lcn * reader->cluster_size);
 }
 
-static int copy_runs(const struct ntfs_reader *reader, ntfs_attr *data, struct ntfs_runs *runs)
+static int copy_runs(const struct ntfs_reader *reader, ntfs_attr *data, struct ntfs_file *file)
 {
     int err = 0;
 
@@ -94,8 +94,8 @@ static int copy_runs(const struct ntfs_reader *reader, ntfs_attr *data, struct n
     if (ntfs_attr_map_whole_runlist(data) < 0)
         return ntfs_reader_error(reader);
     for (const runlist_element *run = data->rl; run && run->length && !err; run++)
-        err = append_run(reader, run, runs);
-    if (!err && extent_map_size(&runs->map) != runs->size)
+        err = append_run(reader, run, file);
+    if (!err && extent_map_size(&file->map) != file->size)
         err = -EUCLEAN;
     return err;
 }
@@ -138,22 +138,22 @@ static int check_extent(const struct ntfs_reader *reader, const struct extent *e
 }
 
 /* A file on clusters that are free for others is a damaged volume: those will be overwritten. */
-static int check_bitmap(const struct ntfs_reader *reader, struct ntfs_runs *runs)
+static int check_bitmap(const struct ntfs_reader *reader, struct ntfs_file *file)
 {
     uint8_t *piece = malloc(BITMAP_PIECE);
     bool allocated = true;
     int err = piece ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < runs->map.count && !err; i++)
-        if (runs->map.extents[i].kind == EXTENT_DEVICE)
-            err = check_extent(reader, &runs->map.extents[i], piece, &allocated);
+    for (size_t i = 0; i < file->map.count && !err; i++)
+        if (file->map.extents[i].kind == EXTENT_DEVICE)
+            err = check_extent(reader, &file->map.extents[i], piece, &allocated);
     if (!allocated)
-        runs->obstacles |= NTFS_UNALLOCATED;
+        file->obstacles |= NTFS_UNALLOCATED;
     free(piece);
     return err;
 }
 
-static int read_data(const struct ntfs_reader *reader, ntfs_inode *inode, struct ntfs_runs *runs)
+static int read_data(const struct ntfs_reader *reader, ntfs_inode *inode, struct ntfs_file *file)
 {
     ntfs_attr *data;
     int err = 0;
@@ -163,46 +163,46 @@ static int read_data(const struct ntfs_reader *reader, ntfs_inode *inode, struct
     if (!data && errno != ENOENT)
         return ntfs_reader_error(reader);
     if (!data) {
-        runs->obstacles |= NTFS_NOT_A_FILE;
+        file->obstacles |= NTFS_NOT_A_FILE;
         return 0;
     }
-    runs->obstacles |= data_obstacles(data);
-    runs->size = (uint64_t)data->data_size;
-    runs->initialized = (uint64_t)data->initialized_size;
+    file->obstacles |= data_obstacles(data);
+    file->size = (uint64_t)data->data_size;
+    file->initialized = (uint64_t)data->initialized_size;
     if (data->data_size < 0 || data->initialized_size < 0)
         err = -EUCLEAN;
     else if (NAttrNonResident(data))
-        err = copy_runs(reader, data, runs);
+        err = copy_runs(reader, data, file);
     ntfs_attr_close(data);
     return err;
 }
 
-int ntfs_runs_read(const struct ntfs_reader *reader, const char *path, struct ntfs_runs *runs)
+int ntfs_file_locate(const struct ntfs_reader *reader, const char *path, struct ntfs_file *file)
 {
     ntfs_inode *inode;
     int err = 0;
 
-    *runs = (struct ntfs_runs){.map = EXTENT_MAP_INIT};
+    *file = (struct ntfs_file){.map = EXTENT_MAP_INIT};
     inode = open_path(reader->volume, path);
     if (!inode)
         return errno == ENOTDIR ? -ENOENT : ntfs_reader_error(reader);
-    runs->record = inode->mft_no;
+    file->record = inode->mft_no;
     if (inode->mrec->flags & MFT_RECORD_IS_DIRECTORY) {
-        runs->obstacles = NTFS_NOT_A_FILE;
+        file->obstacles = NTFS_NOT_A_FILE;
     } else {
-        runs->obstacles = file_obstacles(inode);
-        err = read_data(reader, inode, runs);
+        file->obstacles = file_obstacles(inode);
+        err = read_data(reader, inode, file);
     }
     ntfs_inode_close(inode);
-    return err ? err : check_bitmap(reader, runs);
+    return err ? err : check_bitmap(reader, file);
 }
 
-void ntfs_runs_free(struct ntfs_runs *runs)
+void ntfs_file_free(struct ntfs_file *file)
 {
-    extent_map_free(&runs->map);
+    extent_map_free(&file->map);
 }
 
-void ntfs_runs_describe(unsigned obstacles, const char **what, const char **cure)
+void ntfs_obstacles_describe(unsigned obstacles, const char **what, const char **cure)
 {
     static const char copy[] = "make a plain copy of it on this volume in Windows, with "
                                "'copy' or Explorer, and map that";

@@ -22,9 +22,10 @@ enum ntfs_obstacle {
     NTFS_UNALLOCATED = 256,   /* $Bitmap calls a cluster of the file free: the volume is damaged */
 };
 
-struct ntfs_runs {
-    uint64_t record;       /* number of the file's MFT record */
-    uint64_t size;         /* of the file in bytes */
+/* Of a file: its run list, and what is against taking its bytes from there. */
+struct ntfs_file {
+    uint64_t record;       /* number of its MFT record */
+    uint64_t size;         /* bytes */
     uint64_t initialized;  /* bytes that were written */
     uint64_t run_count;    /* as the volume has them, before neighbours were merged */
     unsigned obstacles;    /* a set of enum ntfs_obstacle */
@@ -39,12 +40,12 @@ struct ntfs_runs {
  * Returns 0; -ENOENT; -EUCLEAN for a run list that contradicts itself or leaves the volume;
  * -ENOMEM or -errno of reading.
  */
-int ntfs_runs_read(const struct ntfs_reader *reader, const char *path, struct ntfs_runs *runs);
-void ntfs_runs_free(struct ntfs_runs *runs);
+int ntfs_file_locate(const struct ntfs_reader *reader, const char *path, struct ntfs_file *file);
+void ntfs_file_free(struct ntfs_file *file);
 
 /*
  * What the gravest of OBSTACLES is and its cure, for "FILE WHAT; CURE"; OBSTACLES must not be 0.
  */
-void ntfs_runs_describe(unsigned obstacles, const char **what, const char **cure);
+void ntfs_obstacles_describe(unsigned obstacles, const char **what, const char **cure);
 
 #endif

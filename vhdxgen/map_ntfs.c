@@ -65,28 +65,28 @@ static int refuse_runs(const struct map_source *s, int err, struct failure *fail
     return failed(failure, EXIT_IO_ERROR, err, "%s: %s", s->spec, strerror(-err));
 }
 
-static int take_runs(struct map_source *s, const struct ntfs_reader *reader, struct ntfs_runs *runs,
+static int take_runs(struct map_source *s, const struct ntfs_reader *reader, struct ntfs_file *file,
                      struct failure *failure)
 {
     const char *what, *cure;
-    int err = ntfs_runs_read(reader, s->inside, runs);
+    int err = ntfs_file_locate(reader, s->inside, file);
 
     if (err)
         return refuse_runs(s, err, failure);
-    if (runs->obstacles) {
-        ntfs_runs_describe(runs->obstacles, &what, &cure);
+    if (file->obstacles) {
+        ntfs_obstacles_describe(file->obstacles, &what, &cure);
         return failed(failure, EXIT_INVALID_IMAGE, -EINVAL, "%s %s; %s", s->spec, what, cure);
     }
-    s->file = runs->map;
-    runs->map = (struct extent_map)EXTENT_MAP_INIT;
-    s->file_size = runs->size;
-    s->run_count = runs->run_count;
+    s->file = file->map;
+    file->map = (struct extent_map)EXTENT_MAP_INIT;
+    s->file_size = file->size;
+    s->run_count = file->run_count;
     return 0;
 }
 
 int map_read_ntfs(struct map_source *s, struct failure *failure)
 {
-    struct ntfs_runs runs = {.map = EXTENT_MAP_INIT};
+    struct ntfs_file file = {.map = EXTENT_MAP_INIT};
     struct ntfs_reader reader;
     int err = ntfs_reader_open(&reader, s->fd);
 
@@ -96,8 +96,8 @@ int map_read_ntfs(struct map_source *s, struct failure *failure)
         s->sector_size = reader.sector_size;
     err = judge_state(s, &reader, failure);
     if (!err)
-        err = take_runs(s, &reader, &runs, failure);
-    ntfs_runs_free(&runs);
+        err = take_runs(s, &reader, &file, failure);
+    ntfs_file_free(&file);
     ntfs_reader_close(&reader);
     return err;
 }

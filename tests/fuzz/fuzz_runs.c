@@ -38,7 +38,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     const char *path = getenv("NTFS_IMAGE");
     cleanup_fd int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     struct ntfs_reader reader;
-    struct ntfs_runs runs;
+    struct ntfs_file file;
     struct stat st;
 
     (void)argc, (void)argv;
@@ -53,10 +53,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         pwrite_full(volume, base, size, 0) != 0)
         abort();
     mft = get_le64(base + 48) * base[13] * get_le16(base + 11);
-    if (ntfs_reader_open(&reader, volume) != 0 || ntfs_runs_read(&reader, "$LogFile", &runs) != 0)
+    if (ntfs_reader_open(&reader, volume) != 0 || ntfs_file_locate(&reader, "$LogFile", &file) != 0)
         abort();
-    log_at = runs.map.extents[0].backing;
-    ntfs_runs_free(&runs);
+    log_at = file.map.extents[0].backing;
+    ntfs_file_free(&file);
     ntfs_reader_close(&reader);
     return 0;
 }
@@ -107,15 +107,15 @@ static void restore(const struct change *changes, size_t count)
             abort();
 }
 
-static void verify(const struct ntfs_reader *reader, const struct ntfs_runs *runs)
+static void verify(const struct ntfs_reader *reader, const struct ntfs_file *file)
 {
-    if (!(runs->obstacles & (NTFS_NOT_A_FILE | NTFS_RESIDENT)) &&
-        extent_map_size(&runs->map) != runs->size)
+    if (!(file->obstacles & (NTFS_NOT_A_FILE | NTFS_RESIDENT)) &&
+        extent_map_size(&file->map) != file->size)
         abort();
-    for (size_t i = 0; i < runs->map.count; i++) {
-        const struct extent *e = &runs->map.extents[i];
+    for (size_t i = 0; i < file->map.count; i++) {
+        const struct extent *e = &file->map.extents[i];
 
-        if (e->kind == EXTENT_ZERO && !(runs->obstacles & NTFS_HOLES))
+        if (e->kind == EXTENT_ZERO && !(file->obstacles & NTFS_HOLES))
             abort();
         if (e->kind == EXTENT_DEVICE && !range_inside(e->backing, e->length, reader->size))
             abort();
@@ -125,14 +125,14 @@ static void verify(const struct ntfs_reader *reader, const struct ntfs_runs *run
 static void look(const struct ntfs_reader *reader, const char *path)
 {
     const char *what, *cure;
-    struct ntfs_runs runs;
+    struct ntfs_file file;
 
-    if (ntfs_runs_read(reader, path, &runs) == 0) {
-        verify(reader, &runs);
-        if (runs.obstacles)
-            ntfs_runs_describe(runs.obstacles, &what, &cure);
+    if (ntfs_file_locate(reader, path, &file) == 0) {
+        verify(reader, &file);
+        if (file.obstacles)
+            ntfs_obstacles_describe(file.obstacles, &what, &cure);
     }
-    ntfs_runs_free(&runs);
+    ntfs_file_free(&file);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
