@@ -61,43 +61,43 @@ static int read_fd(void *opaque, void *data, size_t length, uint64_t offset)
     return err == -ENODATA ? -EIO : err; /* it shrank while we looked */
 }
 
-int open_file(const char *path, int flags, struct file *file)
+int open_input(const char *path, int flags, struct input *input)
 {
     struct stat st;
     off_t size;
 
-    *file = (struct file){.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK)};
-    if (file->fd < 0 || fstat(file->fd, &st) < 0)
+    *input = (struct input){.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK)};
+    if (input->fd < 0 || fstat(input->fd, &st) < 0)
         return complain(EXIT_IO_ERROR, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-        close_vhdx(file);
+        close_input(input);
         return complain(EXIT_USAGE, "%s: neither a regular file nor a block device", path);
     }
-    size = lseek(file->fd, 0, SEEK_END); /* st_size is 0 for devices */
+    size = lseek(input->fd, 0, SEEK_END); /* st_size is 0 for devices */
     if (size < 0) {
         int err = errno;
 
-        close_vhdx(file);
+        close_input(input);
         return complain(EXIT_IO_ERROR, "%s: %s", path, strerror(err));
     }
-    file->io = (struct vhdx_io){.read = read_fd, .opaque = &file->fd, .size = (uint64_t)size};
+    input->io = (struct vhdx_io){.read = read_fd, .opaque = &input->fd, .size = (uint64_t)size};
     return EXIT_FINE;
 }
 
-void close_vhdx(struct file *file)
+void close_input(struct input *input)
 {
-    close_fd(&file->fd);
+    close_fd(&input->fd);
 }
 
-int check_file(const char *path, const struct file *file, struct vhdx_report *report,
-               struct vhdx_image *image)
+int check_input(const char *path, const struct input *input, struct vhdx_report *report,
+                struct vhdx_image *image)
 {
     struct progress progress;
     struct vhdx_check_options options = {.progress = progress_show, .opaque = &progress};
     int err;
 
     progress_begin(&progress, "checking", false);
-    err = vhdx_check(&file->io, &options, report, image);
+    err = vhdx_check(&input->io, &options, report, image);
     progress_end(&progress);
     if (err == -E2BIG)
         return complain(EXIT_IO_ERROR, "%s: its log holds more than %" PRIu32 " writes to replay",

@@ -37,15 +37,14 @@ int usage_error(const char *command);
 bool parse_output(const char *word, bool *json);
 
 /* A file opened for reading (or for both), as the library reads it. */
-struct file {
+struct input {
     int fd;
     struct vhdx_io io;
 };
 
-/* Opens PATH, a regular file or a block device. Complains and returns EXIT_IO_ERROR, or EXIT_FINE.
- */
-int open_file(const char *path, int flags, struct file *file);
-void close_vhdx(struct file *file);
+/* Opens PATH, a regular file or a block device. EXIT_FINE, or another status after complaining. */
+int open_input(const char *path, int flags, struct input *input);
+void close_input(struct input *input);
 
 /* A bar on stderr, when that is a terminal and the work takes longer than a second. */
 struct progress {
@@ -59,9 +58,9 @@ void progress_begin(struct progress *progress, const char *what, bool bytes);
 int progress_show(void *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress);
 
-/* Checks FILE with a progress bar. Complains and returns EXIT_IO_ERROR, or EXIT_FINE. */
-int check_file(const char *path, const struct file *file, struct vhdx_report *report,
-               struct vhdx_image *image);
+/* Checks INPUT with a progress bar. Complains and returns EXIT_IO_ERROR, or EXIT_FINE. */
+int check_input(const char *path, const struct input *input, struct vhdx_report *report,
+                struct vhdx_image *image);
 
 /* JSON without boilerplate: each adds a member to OBJECT. */
 void add_text(json_object *object, const char *key, const char *value);

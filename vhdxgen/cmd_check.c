@@ -116,7 +116,7 @@ static int print_report_json(const char *path, const struct vhdx_report *report,
     return print_json(top);
 }
 
-static int report_on(const struct check_arguments *a, const struct file *file)
+static int report_on(const struct check_arguments *a, const struct input *file)
 {
     json_object *findings = a->json ? json_object_new_array() : NULL;
     struct vhdx_report report = {
@@ -127,7 +127,7 @@ static int report_on(const struct check_arguments *a, const struct file *file)
         .limit = a->limit,
     };
     struct vhdx_image image;
-    int status = check_file(a->path, file, &report, &image);
+    int status = check_input(a->path, file, &report, &image);
 
     if (!status && a->json && !a->quiet)
         status = print_report_json(a->path, &report, &image, findings);
@@ -203,16 +203,16 @@ static int parse_arguments(int argc, char **argv, struct check_arguments *a, int
 int cmd_check(int argc, char **argv)
 {
     struct check_arguments a = {.limit = 16};
-    struct file file;
+    struct input file;
     int status;
 
     if (parse_arguments(argc, argv, &a, &status) != 0)
         return status;
     if (a.list)
         return list_rules(a.json);
-    status = open_file(a.path, O_RDONLY, &file);
+    status = open_input(a.path, O_RDONLY, &file);
     if (!status)
         status = report_on(&a, &file);
-    close_vhdx(&file);
+    close_input(&file);
     return status;
 }

@@ -44,7 +44,7 @@ struct create {
     struct vhdx_params params; /* 0: not given */
     bool force, quiet;
     struct vhdx_layout layout;
-    struct file source; /* fd -1: none */
+    struct input source; /* fd -1: none */
     struct output output;
     struct progress progress;
     uint8_t *chunk;
@@ -66,21 +66,21 @@ static void take_sectors(int fd, struct vhdx_params *params)
 
 static int take_like(struct create *c)
 {
-    struct file device;
-    int status = open_file(c->like, O_RDONLY, &device);
+    struct input device;
+    int status = open_input(c->like, O_RDONLY, &device);
 
     if (status)
         return status;
     take_sectors(device.fd, &c->params);
     if (!c->params.disk_size)
         c->params.disk_size = device.io.size;
-    close_vhdx(&device);
+    close_input(&device);
     return EXIT_FINE;
 }
 
 static int take_from(struct create *c)
 {
-    int status = open_file(c->from, O_RDONLY, &c->source);
+    int status = open_input(c->from, O_RDONLY, &c->source);
     uint64_t size;
 
     if (status)
@@ -344,6 +344,6 @@ int cmd_create(int argc, char **argv)
     status = plan(&c);
     if (!status)
         status = make_file(&c);
-    close_vhdx(&c.source);
+    close_input(&c.source);
     return status;
 }

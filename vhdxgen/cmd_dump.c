@@ -41,7 +41,7 @@ static bool is_region(const char *word)
     return strcmp(word, "all") == 0;
 }
 
-static int dump_one(const char *path, const struct file *file, const struct vhdx_image *image,
+static int dump_one(const char *path, const struct input *file, const struct vhdx_image *image,
                     const struct region *region)
 {
     int err;
@@ -62,17 +62,17 @@ static int dump(const char *path, char **words)
 {
     struct vhdx_report report = {0};
     struct vhdx_image image = {0};
-    struct file file;
-    int status = open_file(path, O_RDONLY, &file);
+    struct input file;
+    int status = open_input(path, O_RDONLY, &file);
 
     if (!status)
-        status = check_file(path, &file, &report, &image);
+        status = check_input(path, &file, &report, &image);
     for (; *words && !status; words++)
         for (size_t i = 0; i < ARRAY_SIZE(regions) && !status; i++)
             if (!strcmp(*words, regions[i].name) || !strcmp(*words, "all"))
                 status = dump_one(path, &file, &image, &regions[i]);
     vhdx_image_free(&image);
-    close_vhdx(&file);
+    close_input(&file);
     return status ? status : finish_output(EXIT_FINE);
 }
 

@@ -19,12 +19,12 @@ static int describe(const char *path, bool json)
 {
     struct vhdx_report report = {0};
     struct vhdx_image image = {0};
-    struct file file;
-    int status = open_file(path, O_RDONLY, &file);
+    struct input file;
+    int status = open_input(path, O_RDONLY, &file);
 
     if (!status)
-        status = check_file(path, &file, &report, &image);
-    close_vhdx(&file);
+        status = check_input(path, &file, &report, &image);
+    close_input(&file);
     if (!status) {
         status =
             json ? print_info_json(path, &image, &report) : print_info_text(path, &image, &report);

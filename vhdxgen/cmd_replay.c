@@ -76,7 +76,7 @@ static void list_writes(const struct vhdx_image *image)
     printf("both headers: null LogGuid\n");
 }
 
-static int apply(const struct arguments *a, struct file *file, const struct vhdx_image *image)
+static int apply(const struct arguments *a, struct input *file, const struct vhdx_image *image)
 {
     static const struct vhdx_sink sink = {write_fd, flush_fd, grow_fd};
     struct progress progress;
@@ -102,10 +102,10 @@ static int apply(const struct arguments *a, struct file *file, const struct vhdx
     return finish_output(EXIT_FINE);
 }
 
-static int judge_and_apply(const struct arguments *a, struct file *file, struct vhdx_image *image)
+static int judge_and_apply(const struct arguments *a, struct input *file, struct vhdx_image *image)
 {
     struct vhdx_report report = {0};
-    int status = check_file(a->path, file, &report, image), err;
+    int status = check_input(a->path, file, &report, image), err;
 
     if (status)
         return status;
@@ -135,15 +135,15 @@ static int judge_and_apply(const struct arguments *a, struct file *file, struct 
 static int replay(const struct arguments *a)
 {
     struct vhdx_image image = {0};
-    struct file file;
-    int status = open_file(a->path, a->dry_run ? O_RDONLY : O_RDWR, &file);
+    struct input file;
+    int status = open_input(a->path, a->dry_run ? O_RDONLY : O_RDWR, &file);
 
     if (!status && !a->dry_run && flock(file.fd, LOCK_EX | LOCK_NB) < 0)
         status = complain(EXIT_UNSAFE, "%s: in use by another program", a->path);
     if (!status)
         status = judge_and_apply(a, &file, &image);
     vhdx_image_free(&image);
-    close_vhdx(&file);
+    close_input(&file);
     return status;
 }
 
