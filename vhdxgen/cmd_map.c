@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vhdxgen/cli.h"
 #include "vhdxgen/map_activate.h"
+#include "vhdxgen/map_build.h"
 #include "vhdxgen/map_print.h"
 #include "vhdxgen/map_source.h"
 

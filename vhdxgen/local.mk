@@ -17,6 +17,7 @@ vhdxgen_vhdxgen_SOURCES = \
 	vhdxgen/info_text.c \
 	vhdxgen/main.c \
 	vhdxgen/map_activate.c vhdxgen/map_activate.h \
+	vhdxgen/map_build.c vhdxgen/map_build.h \
 	vhdxgen/map_ntfs.c \
 	vhdxgen/map_print.c vhdxgen/map_print.h \
 	vhdxgen/map_source.c vhdxgen/map_source.h \

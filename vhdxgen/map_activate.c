@@ -5,7 +5,7 @@
 
 #include "common/cleanup.h"
 #include "device/holders.h"
-#include "vhdxgen/map_print.h"
+#include "vhdxgen/map_build.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,8 +19,6 @@
 #ifdef WITH_DEVMAPPER
 
 #include <libdevmapper.h>
-
-#define SECTOR 512
 
 struct mapping {
     const char *name;
@@ -199,8 +197,9 @@ static int add_targets(struct dm_task *task, const struct map_source *s)
         char parameters[64];
 
         snprintf(parameters, sizeof(parameters), "%u:%u %" PRIu64, major(s->rdev), minor(s->rdev),
-                 e->backing / SECTOR);
-        if (!dm_task_add_target(task, e->offset / SECTOR, e->length / SECTOR, "linear", parameters))
+                 e->backing / MAP_SECTOR);
+        if (!dm_task_add_target(task, e->offset / MAP_SECTOR, e->length / MAP_SECTOR, "linear",
+                                parameters))
             return -ENOMEM;
     }
     return 0;

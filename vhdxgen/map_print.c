@@ -3,37 +3,15 @@
 
 #include "common/cleanup.h"
 #include "common/units.h"
-#include "device/holders.h"
 #include "device/source.h"
 #include "vhdxgen/cli.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#define SECTOR           512  /* of device-mapper's tables, whatever the device has */
 #define DM_INIT_TARGETS  256  /* drivers/md/dm-init.c: DM_MAX_TARGETS */
 #define COMMAND_LINE_MAX 2048 /* of the whole command line, on x86 and arm64 */
-
-const char *map_uuid(const struct map_source *s, char text[MAP_UUID_MAX])
-{
-    char guid[GUID_TEXT_MAX];
-
-    snprintf(text, MAP_UUID_MAX, HOLDERS_MAPPED_UUID "%s-%" PRIx64, guid_format(&s->disk_id, guid),
-             s->disk.extents[0].backing / SECTOR);
-    return text;
-}
-
-bool map_name_valid(const char *name)
-{
-    size_t length = strlen(name);
-
-    for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("_-+.:", *p))
-            return false;
-    return length && length <= MAP_NAME_MAX && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
 
 static void print_lines(FILE *to, const struct map_source *s, const char *device,
                         const char *between)
@@ -42,7 +20,7 @@ static void print_lines(FILE *to, const struct map_source *s, const char *device
         const struct extent *e = &s->disk.extents[i];
 
         fprintf(to, "%s%" PRIu64 " %" PRIu64 " linear %s %" PRIu64, i ? between : "",
-                e->offset / SECTOR, e->length / SECTOR, device, e->backing / SECTOR);
+                e->offset / MAP_SECTOR, e->length / MAP_SECTOR, device, e->backing / MAP_SECTOR);
     }
 }
 
@@ -79,7 +57,7 @@ static int print_losetup(const struct map_source *s, const char *device, bool re
                       "--format=dmsetup, or defragment the file in Windows (defrag; contig)",
                       s->spec, s->disk.count);
     printf("losetup --find --show --offset=%" PRIu64 " --sizelimit=%" PRIu64 "%s%s %s\n",
-           e->backing, e->length, s->logical_sector > SECTOR ? " --sector-size=4096" : "",
+           e->backing, e->length, s->logical_sector > MAP_SECTOR ? " --sector-size=4096" : "",
            read_only ? " --read-only" : "", device);
     return 0;
 }

@@ -5,9 +5,6 @@
 
 #include "vhdxgen/map_source.h"
 
-#define MAP_NAME_MAX 127 /* of a device-mapper device (DM_NAME_LEN with its end) */
-#define MAP_UUID_MAX 128
-
 struct map_output {
     const char *device; /* how the output shall call the device; NULL: choose */
     const char *name;   /* of the mapping, for "cmdline" */
@@ -24,14 +21,5 @@ enum map_format {
 /* Prints the disk of S on stdout. Returns 0, or -errno with FAILURE filled. */
 int map_print(const struct map_source *s, enum map_format format, const struct map_output *output,
               struct failure *failure);
-
-/*
- * The device-mapper UUID of the mapping: the disk's identity and its first place. The kernel
- * takes each only once, so a disk cannot be mapped twice at a time. Returns TEXT.
- */
-const char *map_uuid(const struct map_source *s, char text[MAP_UUID_MAX]);
-
-/* Whether NAME can be that of a mapping: 1 to 127 letters, digits and any of "_-+.:". */
-bool map_name_valid(const char *name);
 
 #endif

@@ -2,19 +2,18 @@
 #include "vhdxgen/map_source.h"
 
 #include "common/cleanup.h"
-#include "common/io.h"
 #include "common/units.h"
 #include "device/holders.h"
 #include "device/source.h"
-#include "vhdxgen/fiemap.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 static int io_failed(struct failure *failure, const char *what, int err)
 {
@@ -159,52 +158,6 @@ static int open_plain_file(struct map_source *s, struct failure *failure)
     return 0;
 }
 
-/*
- * Reads the line of /sys/dev/block/MAJOR:MINOR/NAME that begins with KEY, without KEY; false
- * if it is not there.
- */
-static bool read_sys(dev_t device, const char *name, const char *key, char line[256])
-{
-    char path[96];
-    cleanup_file FILE *f = NULL;
-    size_t skip = strlen(key);
-
-    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(device), minor(device), name);
-    f = fopen(path, "re");
-    while (f && fgets(line, 256, f)) {
-        if (strncmp(line, key, skip) != 0)
-            continue;
-        memmove(line, line + skip, strlen(line + skip) + 1);
-        line[strcspn(line, "\n")] = '\0';
-        return true;
-    }
-    return false;
-}
-
-/* Of a partition the queue is that of its disk. */
-static bool read_sector_size(dev_t device, char line[256])
-{
-    return read_sys(device, "queue/logical_block_size", "", line) ||
-           read_sys(device, "../queue/logical_block_size", "", line);
-}
-
-/* The facts about the device below, from sysfs: the file's owner may not be allowed to open it. */
-static int find_backing_device(struct map_source *s, struct failure *failure)
-{
-    char name[256], size[256], sector[256], read_only[256];
-
-    if (!read_sys(s->rdev, "uevent", "DEVNAME=", name) || !read_sys(s->rdev, "size", "", size) ||
-        !read_sector_size(s->rdev, sector))
-        return failed(failure, EXIT_INVALID_IMAGE, -ENODEV,
-                      "%s: its file system is not on a block device", s->spec);
-    s->is_block = true;
-    s->device_size = strtoull(size, NULL, 10) * 512; /* sysfs counts so on every device */
-    s->sector_size = (uint32_t)strtoul(sector, NULL, 10);
-    s->write_protected = read_sys(s->rdev, "ro", "", read_only) && *read_only == '1';
-    free(s->device);
-    return asprintf(&s->device, "/dev/%s", name) < 0 ? io_failed(failure, s->spec, -ENOMEM) : 0;
-}
-
 /* --- both ------------------------------------------------------------------------ */
 
 static bool exists(const char *path)
@@ -239,60 +192,6 @@ int map_open_again(struct map_source *again, const struct map_source *s, struct 
     return read_device_facts(again, again->fd, failure);
 }
 
-static int read_through(void *opaque, void *data, size_t length, uint64_t offset)
-{
-    const struct map_source *s = opaque;
-    const struct extent *e = extent_map_find(&s->file, offset);
-
-    if (!s->inside)
-        return pread_full(s->fd, data, length, offset);
-    for (uint8_t *p = data; length; e++) {
-        uint64_t skip = offset - e->offset;
-        size_t n = (size_t)min_u64(length, e->length - skip);
-        int err = 0;
-
-        if (e->kind == EXTENT_DEVICE)
-            err = pread_full(s->fd, p, n, e->backing + skip);
-        else
-            memset(p, 0, n);
-        if (err)
-            return err == -ENODATA ? -EIO : err;
-        p += n;
-        offset += n;
-        length -= n;
-    }
-    return 0;
-}
-
-static int read_file_extents(struct map_source *s, struct failure *failure)
-{
-    off_t end = lseek(s->fd, 0, SEEK_END);
-    int err;
-
-    if (end < 0)
-        return io_failed(failure, s->spec, -errno);
-    s->file_size = (uint64_t)end;
-    err = fiemap_read(s->fd, s->spec, s->file_size, &s->file, failure);
-    s->run_count = s->file.count;
-    return err ? err : find_backing_device(s, failure);
-}
-
-int map_build(struct map_source *s, struct failure *failure)
-{
-    struct vhdx_io io = {.read = read_through, .opaque = s};
-    int err;
-
-    extent_map_free(&s->file);
-    extent_map_free(&s->disk);
-    /* Not what the cache kept from an earlier look, if others wrote past it meanwhile. */
-    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_DONTNEED);
-    err = s->inside ? map_read_ntfs(s, failure) : read_file_extents(s, failure);
-    if (err)
-        return err;
-    io.size = s->file_size;
-    return map_read_vhdx(s, &io, failure);
-}
-
 bool map_same(const struct map_source *a, const struct map_source *b)
 {
     if (!guid_equal(&a->disk_id, &b->disk_id) || a->disk.count != b->disk.count)
@@ -302,6 +201,25 @@ bool map_same(const struct map_source *a, const struct map_source *b)
             a->disk.extents[i].backing != b->disk.extents[i].backing)
             return false;
     return true;
+}
+
+const char *map_uuid(const struct map_source *s, char text[MAP_UUID_MAX])
+{
+    char guid[GUID_TEXT_MAX];
+
+    snprintf(text, MAP_UUID_MAX, HOLDERS_MAPPED_UUID "%s-%" PRIx64, guid_format(&s->disk_id, guid),
+             s->disk.extents[0].backing / MAP_SECTOR);
+    return text;
+}
+
+bool map_name_valid(const char *name)
+{
+    size_t length = strlen(name);
+
+    for (const char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("_-+.:", *p))
+            return false;
+    return length && length <= MAP_NAME_MAX && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 void map_close(struct map_source *s)

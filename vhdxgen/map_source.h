@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#define MAP_SECTOR   512 /* of device-mapper's tables, whatever the device has */
+#define MAP_NAME_MAX 127 /* of a device-mapper device (DM_NAME_LEN with its end) */
+#define MAP_UUID_MAX 128
+
 struct map_source {
     char *spec;   /* as the user wrote it, for messages */
     char *inside; /* DEVICE:PATH: the path on the NTFS volume; NULL for FILE */
@@ -48,14 +52,17 @@ int map_open(struct map_source *s, const char *spec, struct failure *failure);
  */
 int map_open_again(struct map_source *again, const struct map_source *s, struct failure *failure);
 
-/*
- * Reads the volume's state, the file's run list and the VHDX, afresh from the disk, judges
- * them, and fills S. Returns 0, or -errno with FAILURE filled.
- */
-int map_build(struct map_source *s, struct failure *failure);
-
 /* Whether both are the same disk at the same places. */
 bool map_same(const struct map_source *a, const struct map_source *b);
+
+/*
+ * The device-mapper UUID of the mapping: the disk's identity and its first place. The kernel
+ * takes each only once, so a disk cannot be mapped twice at a time. Returns TEXT.
+ */
+const char *map_uuid(const struct map_source *s, char text[MAP_UUID_MAX]);
+
+/* Whether NAME can be that of a mapping: 1 to 127 letters, digits and any of "_-+.:". */
+bool map_name_valid(const char *name);
 
 void map_close(struct map_source *s);
 
