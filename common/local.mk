@@ -10,5 +10,6 @@ libcommon_a_SOURCES = \
 	common/guid.c common/guid.h \
 	common/io.c common/io.h \
 	common/log.c common/log.h \
+	common/progress.c common/progress.h \
 	common/units.c common/units.h
 libcommon_a_CFLAGS = $(AM_CFLAGS) $(UUID_CFLAGS)

@@ -2,9 +2,10 @@
 #include "overlay/commit.h"
 
 #include "common/cleanup.h"
-#include "common/clock.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/progress.h"
+#include "common/units.h"
 #include "overlay/cow.h"
 #include "overlay/overlay_open.h"
 #include "state/as_vhdx.h"
@@ -12,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,35 +204,31 @@ static int begin(struct commit *c, struct failure *failure)
     return set_mark(c->settings, c->header.identity, failure);
 }
 
-struct progress {
-    uint64_t total; /* grains */
-    int64_t shown;  /* when, in tenths of a second */
+struct copying {
+    struct progress progress;
+    uint64_t total; /* bytes */
 };
 
-static void show_progress(void *arg, uint64_t done)
+static void show_copied(void *arg, uint64_t grains)
 {
-    struct progress *p = arg;
-    char size[SIZE_TEXT_MAX];
-    int64_t tenths = (int64_t)(monotonic_ns() / 100000000);
+    struct copying *copying = arg;
 
-    if (tenths < p->shown + 2 && done < p->total)
-        return;
-    p->shown = tenths;
-    fprintf(stderr, "\rcommit: %3" PRIu64 "%% of %s%s", p->total ? done * 100 / p->total : 100,
-            format_size(p->total * OVERLAY_GRAIN, size), done < p->total ? "" : "\n");
+    progress_show(&copying->progress, grains * OVERLAY_GRAIN, copying->total);
 }
 
 static int copy(struct commit *c, struct failure *failure)
 {
-    struct progress progress = {.total = overlay_present(c->overlay)};
-    bool tell = isatty(STDERR_FILENO);
+    struct copying copying = {.total = overlay_present(c->overlay) * OVERLAY_GRAIN};
+    char size[SIZE_TEXT_MAX];
     int err;
 
-    log_info("%s: writing %" PRIu64 " grains of 64 KiB from %s; should this be interrupted, run "
-             "it again before the partition is used",
-             c->claim.facts.path, progress.total, c->settings->file);
-    err = overlay_copy(c->overlay, &c->claim.backing.disk, !c->settings->no_discard,
-                       tell ? show_progress : NULL, &progress);
+    log_info("%s: writing %s from %s; should this be interrupted, run it again before the "
+             "partition is used",
+             c->claim.facts.path, format_size(copying.total, size), c->settings->file);
+    progress_begin(&copying.progress, "committing", true);
+    err = overlay_copy(c->overlay, &c->claim.backing.disk, !c->settings->no_discard, show_copied,
+                       &copying);
+    progress_end(&copying.progress);
     return err ? failed(failure, EXIT_IO_ERROR, err,
                         "%s: writing the overlay to it failed: %s; the partition holds a part of "
                         "it: run the command again before anything else uses the partition",

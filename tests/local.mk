@@ -17,6 +17,11 @@ tests_unit_test_layout_SOURCES = tests/unit/test_layout.c
 tests_unit_test_layout_CFLAGS = $(unit_cflags)
 tests_unit_test_layout_LDADD = $(unit_ldadd)
 
+check_PROGRAMS += tests/unit/test_progress
+tests_unit_test_progress_SOURCES = tests/unit/test_progress.c
+tests_unit_test_progress_CFLAGS = $(unit_cflags)
+tests_unit_test_progress_LDADD = $(unit_ldadd)
+
 if DAEMON
 # The daemon's modules. Their tests keep the log instead of printing it.
 daemon_test_cflags = $(unit_cflags)

@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,6 @@
 #include <json.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 
 /* Prints "vhdxgen: " and the message to stderr. Returns STATUS. */
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -45,18 +44,6 @@ struct input {
 /* Opens PATH, a regular file or a block device. EXIT_FINE, or another status after complaining. */
 int open_input(const char *path, int flags, struct input *input);
 void close_input(struct input *input);
-
-/* A bar on stderr, when that is a terminal and the work takes longer than a second. */
-struct progress {
-    const char *what;
-    bool bytes; /* the unit: show sizes and a rate */
-    bool shown;
-    struct timespec begin;
-    struct timespec last;
-};
-void progress_begin(struct progress *progress, const char *what, bool bytes);
-int progress_show(void *progress, uint64_t done, uint64_t total);
-void progress_end(struct progress *progress);
 
 /* Checks INPUT with a progress bar. Complains and returns EXIT_IO_ERROR, or EXIT_FINE. */
 int check_input(const char *path, const struct input *input, struct vhdx_report *report,

@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/progress.h"
 #include "vhdx/encode.h"
 #include "vhdxgen/output.h"
 

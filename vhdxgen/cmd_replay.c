@@ -3,6 +3,7 @@
 #include "vhdxgen/cli.h"
 
 #include "common/io.h"
+#include "common/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>

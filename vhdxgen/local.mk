@@ -22,8 +22,7 @@ vhdxgen_vhdxgen_SOURCES = \
 	vhdxgen/map_print.c vhdxgen/map_print.h \
 	vhdxgen/map_source.c vhdxgen/map_source.h \
 	vhdxgen/map_vhdx.c \
-	vhdxgen/output.c vhdxgen/output.h \
-	vhdxgen/progress.c
+	vhdxgen/output.c vhdxgen/output.h
 vhdxgen_vhdxgen_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(DEVMAPPER_CFLAGS)
 vhdxgen_vhdxgen_LDADD = libvhdx.a libntfs.a libdevice.a libcommon.a \
 	$(NTFS_LIBS) $(BLKID_LIBS) $(DEVMAPPER_LIBS) $(UUID_LIBS) $(JSON_LIBS)

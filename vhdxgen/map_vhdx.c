@@ -2,13 +2,14 @@
 /* Of "vhdxgen map": the VHDX in the file. What cannot be mapped safely is refused here. */
 #include "vhdxgen/map_source.h"
 
+#include "common/progress.h"
 #include "common/units.h"
 #include "vhdx/check.h"
 #include "vhdx/map.h"
-#include "vhdxgen/cli.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 struct first_error {
