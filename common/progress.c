@@ -90,7 +90,7 @@ int progress_show(void *progress, uint64_t done, uint64_t total)
     if (!p->terminal || !total || done > total)
         return 0;
     now = monotonic_ns();
-    if (now - p->begin < SECOND || now - p->drawn < SECOND / 5)
+    if (now < p->begin + SECOND || now < p->drawn + SECOND / 5)
         return 0;
     progress_format(p, done, total, (double)(now - p->begin) / (double)SECOND, line,
                     terminal_width());
