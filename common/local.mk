@@ -11,5 +11,6 @@ libcommon_a_SOURCES = \
 	common/io.c common/io.h \
 	common/log.c common/log.h \
 	common/progress.c common/progress.h \
+	common/rwlock.h \
 	common/units.c common/units.h
 libcommon_a_CFLAGS = $(AM_CFLAGS) $(UUID_CFLAGS)

@@ -3,6 +3,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/rwlock.h"
 #include "common/units.h"
 
 #include <errno.h>
@@ -135,50 +136,41 @@ static int write_bounced(struct backing *b, const void *data, size_t length, uin
     uint64_t start = round_down(offset, b->align);
     size_t skip = (size_t)(offset - start);
     size_t span = (size_t)round_up(skip + length, b->align);
-    bool edges = skip || span != length;
     uint8_t *bounce = thread_buffer(BUFFER_BOUNCE, BOUNCE_SIZE);
     int err = 0;
 
     if (!bounce)
         return -ENOMEM;
-    if (edges)
-        pthread_rwlock_wrlock(&b->edges);
-    else
-        pthread_rwlock_rdlock(&b->edges);
+    RWLOCK_SCOPE(&b->edges, skip || span != length);
     if (skip)
         err = read_units(b, bounce, b->align, start);
     if (!err && span > skip + length && (span > b->align || !skip))
         err = read_units(b, bounce + span - b->align, b->align, start + span - b->align);
-    if (!err) {
-        if (data)
-            memcpy(bounce + skip, data, length);
-        else
-            memset(bounce + skip, 0, length);
-        err = pwrite_full(b->fd, bounce, span, start);
-    }
-    pthread_rwlock_unlock(&b->edges);
-    return err;
+    if (err)
+        return err;
+    if (data)
+        memcpy(bounce + skip, data, length);
+    else
+        memset(bounce + skip, 0, length);
+    return pwrite_full(b->fd, bounce, span, start);
 }
 
 static int backing_write(struct disk *disk, const void *data, size_t length, uint64_t offset)
 {
     struct backing *b = of_disk(disk);
     const uint8_t *in = data;
-    int err;
 
     if (BACKING_IS_NULL)
         return 0;
     if (is_aligned(b, data, length, offset)) {
-        pthread_rwlock_rdlock(&b->edges);
-        err = pwrite_full(b->fd, data, length, offset);
-        pthread_rwlock_unlock(&b->edges);
-        return err;
+        READ_SCOPE(&b->edges);
+        return pwrite_full(b->fd, data, length, offset);
     }
     while (length > 0) {
         size_t room = BOUNCE_SIZE - (size_t)(offset % b->align);
         size_t n = (size_t)min_u64(length, room);
+        int err = write_bounced(b, in, n, offset);
 
-        err = write_bounced(b, in, n, offset);
         if (err)
             return err;
         in += n;
@@ -211,23 +203,20 @@ static bool unsupported(int err)
 static int try_fallocate(struct backing *b, int mode, atomic_bool *never, uint64_t offset,
                          uint64_t length)
 {
-    int err = 0;
+    int err;
 
     if (atomic_load(never))
         return -EOPNOTSUPP;
-    pthread_rwlock_rdlock(&b->edges);
-    while (fallocate(b->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) < 0) {
-        err = -errno;
-        if (err != -EINTR)
-            break;
-        err = 0;
-    }
-    pthread_rwlock_unlock(&b->edges);
-    if (unsupported(err)) {
-        atomic_store(never, true);
-        err = -EOPNOTSUPP;
-    }
-    return err;
+    READ_SCOPE(&b->edges);
+    do
+        err = fallocate(b->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) < 0
+                  ? -errno
+                  : 0;
+    while (err == -EINTR);
+    if (!unsupported(err))
+        return err;
+    atomic_store(never, true);
+    return -EOPNOTSUPP;
 }
 
 /*
@@ -314,19 +303,12 @@ static const struct disk_operations backing_operations = {
 int backing_init(struct backing *b, int fd, bool is_block, bool direct, uint32_t align,
                  uint64_t size)
 {
-    pthread_rwlockattr_t attributes;
-    int err;
-
     *b = (struct backing){.disk = {&backing_operations},
                           .fd = fd,
                           .is_block = is_block,
                           .align = direct ? align : 1,
                           .size = size};
-    pthread_rwlockattr_init(&attributes);
-    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    err = -pthread_rwlock_init(&b->edges, &attributes);
-    pthread_rwlockattr_destroy(&attributes);
-    return err;
+    return rwlock_init(&b->edges);
 }
 
 void backing_close(struct backing *b)

@@ -2,6 +2,7 @@
 #include "volume/fence.h"
 
 #include "common/log.h"
+#include "common/rwlock.h"
 #include "volume/file.h"
 
 #include <errno.h>
@@ -125,20 +126,6 @@ static void apply(struct fence *fence, enum watch_verdict verdict, const char *w
         log_debug("%s: %s; the file's place is not written until it is whole", fence->name, why);
 }
 
-static int init_lock(pthread_rwlock_t *lock)
-{
-    pthread_rwlockattr_t attributes;
-    int err = pthread_rwlockattr_init(&attributes);
-
-    if (err)
-        return -err;
-    /* A stream of payload writes must not keep a verdict waiting. */
-    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    err = pthread_rwlock_init(lock, &attributes);
-    pthread_rwlockattr_destroy(&attributes);
-    return -err;
-}
-
 int fence_open(struct fence *fence, struct disk *image, const struct volume_layout *layout,
                const struct gpt *gpt, uint64_t record, const char *name, bool read_only)
 {
@@ -149,8 +136,8 @@ int fence_open(struct fence *fence, struct disk *image, const struct volume_layo
 
     *fence = (struct fence){.image = image, .name = name};
     fence->subject = (struct watch_subject){.layout = layout, .gpt = *gpt, .record = record};
-    if (!err)
-        err = init_lock(&fence->lock);
+    if (!err) /* A stream of payload writes must not keep a verdict waiting. */
+        err = rwlock_init(&fence->lock);
     if (err)
         return err;
     if (!is_zero(note, sizeof(note))) {
@@ -170,12 +157,10 @@ void fence_shut(struct fence *fence)
 
 bool fence_is_closed(struct fence *fence, char why[256])
 {
-    bool closed;
+    READ_SCOPE(&fence->lock);
+    bool closed = fence->closed || fence->torn;
 
-    pthread_rwlock_rdlock(&fence->lock);
-    closed = fence->closed || fence->torn;
     snprintf(why, 256, "%s", closed ? fence->why : "");
-    pthread_rwlock_unlock(&fence->lock);
     return closed;
 }
 
@@ -193,8 +178,8 @@ static int write_judged(struct fence *fence, const void *data, uint64_t length, 
     struct future future = {fence, data, offset, length};
     char why[256];
     int err;
+    WRITE_SCOPE(&fence->lock);
 
-    pthread_rwlock_wrlock(&fence->lock);
     if (!fence->closed)
         apply(fence, judge(fence, &future, why), why, false);
     err = write_image(fence, data, length, place, discard);
@@ -202,7 +187,6 @@ static int write_judged(struct fence *fence, const void *data, uint64_t length, 
         future.length = 0;
         apply(fence, judge(fence, &future, why), why, false);
     }
-    pthread_rwlock_unlock(&fence->lock);
     return err;
 }
 
@@ -210,18 +194,15 @@ int fence_write(struct fence *fence, const void *data, uint64_t length, uint64_t
                 bool discard)
 {
     uint64_t place;
-    int err;
 
     if (!image_offset(fence->subject.layout, offset, length, &place))
         return -EINVAL;
-    pthread_rwlock_rdlock(&fence->lock);
-    if (!fence->closed && (fence->torn || watch_concerns(&fence->watch, offset, length))) {
-        pthread_rwlock_unlock(&fence->lock);
-        return write_judged(fence, data, length, offset, place, discard);
+    {
+        READ_SCOPE(&fence->lock);
+        if (fence->closed || !(fence->torn || watch_concerns(&fence->watch, offset, length)))
+            return write_image(fence, data, length, place, discard);
     }
-    err = write_image(fence, data, length, place, discard);
-    pthread_rwlock_unlock(&fence->lock);
-    return err;
+    return write_judged(fence, data, length, offset, place, discard);
 }
 
 /* Whether a write of the file shows that these clusters are no longer used as this file. */
@@ -245,10 +226,10 @@ static const char *trips(const struct fence *fence, const uint8_t *data, uint64_
 
 static void close_for(struct fence *fence, const char *why)
 {
-    pthread_rwlock_wrlock(&fence->lock);
+    WRITE_SCOPE(&fence->lock);
+
     if (!fence->closed)
         apply(fence, WATCH_BAD, why, false);
-    pthread_rwlock_unlock(&fence->lock);
 }
 
 int fence_enter(struct fence *fence, const void *data, uint64_t length, uint64_t offset)
