@@ -103,8 +103,6 @@ static int backing_read(struct disk *disk, void *data, size_t length, uint64_t o
     struct backing *b = of_disk(disk);
     uint8_t *out = data;
 
-    if (BACKING_IS_NULL)
-        return 0;
     if (is_aligned(b, data, length, offset))
         return read_units(b, data, length, offset);
     while (length > 0) {
@@ -160,8 +158,6 @@ static int backing_write(struct disk *disk, const void *data, size_t length, uin
     struct backing *b = of_disk(disk);
     const uint8_t *in = data;
 
-    if (BACKING_IS_NULL)
-        return 0;
     if (is_aligned(b, data, length, offset)) {
         READ_SCOPE(&b->edges);
         return pwrite_full(b->fd, data, length, offset);

@@ -22,16 +22,6 @@
 /* Memory at this alignment is good for direct I/O on every device. */
 #define BACKING_MEMORY_ALIGN 4096
 
-/*
- * For measuring FUSE itself (bench/DATAPATH), never for use: reads and writes of the device say
- * that they are done, and are not.
- */
-#ifdef NULL_BACKING
-#define BACKING_IS_NULL 1
-#else
-#define BACKING_IS_NULL 0
-#endif
-
 struct backing {
     struct disk disk; /* read, write, zero, flush: see disk.h */
     int fd;

@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "device/holders.h"
+#include "device/null_disk.h"
 #include "device/source.h"
 
 #include <errno.h>
@@ -211,8 +212,13 @@ static int start_backing(struct claim *claim, struct opened *opened, struct fail
     if (!err)
         err = backing_init(&claim->backing, opened->fd, claim->facts.is_block, unit != 0, unit,
                            claim->facts.size);
-    return err ? failed(failure, EXIT_IO_ERROR, err, "%s: %s", claim->facts.path, strerror(-err))
-               : 0;
+    if (err)
+        return failed(failure, EXIT_IO_ERROR, err, "%s: %s", claim->facts.path, strerror(-err));
+#ifdef NULL_BACKING
+    claim->backing.disk = null_disk;
+    log_warning("%s: built for measuring: nothing is read or written", claim->facts.path);
+#endif
+    return 0;
 }
 
 static int examine(struct claim *claim, const char *path, struct opened *opened,

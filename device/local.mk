@@ -10,6 +10,7 @@ libdevice_a_SOURCES += \
 	device/claim.c device/claim.h \
 	device/disk.h \
 	device/footprint.c device/footprint.h \
+	device/null_disk.c device/null_disk.h \
 	device/probe.c device/probe.h \
 	device/safety.c device/safety.h
 endif

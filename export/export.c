@@ -114,8 +114,6 @@ static int take(struct exported *e, struct failure *failure)
     }
     for (enum view_id view = 0; view < VIEWS; view++)
         e->views[view].path = path_of(e, view);
-    if (BACKING_IS_NULL)
-        log_warning("%s: built for measuring: nothing is read or written", e->facts.path);
     log_debug("%s: taken (%s I/O)", e->claim.facts.path,
               e->claim.backing.align > 1 ? "direct" : "buffered");
     return 0;

@@ -102,7 +102,7 @@ static bool give_to_device(struct transport *t, struct slot *slot)
 static bool is_quick(const struct transport *t, const struct wire_request *r, bool alone)
 {
     /* While the device works on a large one, the next one can be copied. */
-    alone = (alone && r->size <= LARGE) || BACKING_IS_NULL; /* which waits for nothing */
+    alone = alone && r->size <= LARGE;
     switch (r->kind) {
     case WIRE_READ:
         return alone && pace_is_quick(&t->pace);
