@@ -3,7 +3,6 @@
 
 #include "common/log.h"
 #include "common/rwlock.h"
-#include "volume/file.h"
 
 #include <errno.h>
 #include <inttypes.h>

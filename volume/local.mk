@@ -2,7 +2,6 @@
 noinst_LIBRARIES += libvolume.a
 libvolume_a_SOURCES = \
 	volume/fence.c volume/fence.h \
-	volume/file.c volume/file.h \
 	volume/gpt.c volume/gpt.h \
 	volume/layout.c volume/layout.h \
 	volume/volume.c volume/volume.h \

@@ -20,7 +20,6 @@
 #include "common/failure.h"
 #include "device/backing.h"
 #include "volume/fence.h"
-#include "volume/file.h"
 
 #include <limits.h>
 

@@ -10,7 +10,7 @@
 #include "state/store_file.h"
 #include "state/xattrs_file.h"
 #include "tests/fuzz/packed.h"
-#include "volume/file.h"
+#include "volume/layout.h"
 
 #include <stdlib.h>
 #include <string.h>
