@@ -31,8 +31,8 @@ static bool touches(const struct change *c, uint64_t at, uint64_t size)
 }
 
 /* Reads the bytes at AT of the disk, and lays the change over a copy of them. */
-static int overlay(const struct change *c, uint64_t at, size_t size, uint8_t *before,
-                   uint8_t *after)
+static int before_and_after(const struct change *c, uint64_t at, size_t size, uint8_t *before,
+                            uint8_t *after)
 {
     uint64_t from = c->from > at ? c->from : at, to = min_u64(c->to, at + size);
     int err = disk_read(c->disk, before, size, at);
@@ -77,7 +77,7 @@ static int judge_table(const struct change *c, const struct firewall_table *t, u
     uint8_t before[FIREWALL_DESCRIPTOR], after[FIREWALL_DESCRIPTOR];
 
     if (touches(c, t->at, FIREWALL_DESCRIPTOR)) {
-        int err = overlay(c, t->at, FIREWALL_DESCRIPTOR, before, after);
+        int err = before_and_after(c, t->at, FIREWALL_DESCRIPTOR, before, after);
 
         if (err)
             return err;
@@ -94,7 +94,7 @@ static int judge_entry(const struct change *c, uint64_t at, const struct vhdx_la
 
     if (!touches(c, at, FIREWALL_ENTRY))
         return 0;
-    err = overlay(c, at, FIREWALL_ENTRY, before, after);
+    err = before_and_after(c, at, FIREWALL_ENTRY, before, after);
     if (!err)
         *what = firewall_judge_entry(before, after, layout->disk_size / layout->logical_sector);
     return err;
@@ -105,7 +105,7 @@ static int judge_head(const struct change *c, const struct vhdx_layout *layout, 
     uint8_t before[FIREWALL_HEAD], after[FIREWALL_HEAD];
     uint64_t entries = UINT64_C(2) * layout->logical_sector;
     struct firewall_table table;
-    int err = overlay(c, 0, FIREWALL_HEAD, before, after);
+    int err = before_and_after(c, 0, FIREWALL_HEAD, before, after);
 
     if (err || !firewall_is_ext(before))
         return err;
@@ -132,7 +132,7 @@ static int judge_tail(const struct change *c, const struct vhdx_layout *layout, 
         err = judge_entry(c, last - FIREWALL_ENTRIES, layout, what);
     if (err || *what || c->to <= last)
         return err;
-    err = overlay(c, last, sector, before, after);
+    err = before_and_after(c, last, sector, before, after);
     if (!err)
         *what = firewall_judge_tail(after, last / sector);
     return err;
