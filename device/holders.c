@@ -2,12 +2,13 @@
 #include "device/holders.h"
 
 #include "common/cleanup.h"
+#include "common/units.h"
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +104,6 @@ static void unescape(char *text)
     for (; *text; text++) {
         unsigned value;
 
-        /* Always three digits, unless the text was cut off in front of one. */
         if (*text == '\\' && strspn(text + 1, "01234567") >= 3 &&
             sscanf(text + 1, "%3o", &value) == 1) {
             *out++ = (char)value;
@@ -115,51 +115,77 @@ static void unescape(char *text)
     *out = '\0';
 }
 
-/* The options of the file system itself are the last word of a line of mountinfo. */
-static bool superblock_writable(char *line)
+struct mount {
+    dev_t device;
+    char *point, *type, *source;
+    char *options; /* of the file system itself */
+};
+
+/*
+ * "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue", however long.
+ * Takes LINE apart, in place; false when it is no such line.
+ */
+static bool parse_mount(char *line, struct mount *mount)
 {
-    char *options;
+    char *words[6], *word;
+    unsigned maj, min;
 
     line[strcspn(line, "\n")] = '\0';
-    options = strrchr(line, ' ');
-    return !options || (strcmp(options + 1, "ro") != 0 && strncmp(options + 1, "ro,", 3) != 0);
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        words[i] = strsep(&line, " ");
+    while ((word = strsep(&line, " ")) && strcmp(word, "-") != 0)
+        ;
+    *mount = (struct mount){.point = words[4]};
+    mount->type = strsep(&line, " ");
+    mount->source = strsep(&line, " ");
+    mount->options = line;
+    if (!line || sscanf(words[2], "%u:%u", &maj, &min) != 2)
+        return false;
+    mount->device = makedev(maj, min);
+    unescape(mount->point);
+    unescape(mount->source);
+    return true;
 }
 
-bool holders_mounted(dev_t device, char *where, size_t size)
+static bool is_mount_of(const struct mount *mount, dev_t device)
 {
-    bool writable;
-
-    return holders_mounted_as(device, where, size, &writable);
+    if (mount->device == device)
+        return true;
+    /*
+     * btrfs shows a device number of its own: there the source tells. A FUSE mount may call itself
+     * after the device (ours do) without holding it.
+     */
+    return strncmp(mount->type, "fuse", 4) != 0 && is_device(mount->source, device);
 }
 
-bool holders_mounted_as(dev_t device, char *where, size_t size, bool *writable)
+int holders_mounted_as(dev_t device, char *where, size_t size, bool *writable)
 {
     cleanup_file FILE *f = fopen("/proc/self/mountinfo", "re");
     cleanup_free char *line = NULL;
     size_t room = 0;
 
-    while (f && getline(&line, &room, f) > 0) {
-        char point[1024], type[64], source[1024];
-        unsigned maj, min;
-        char *rest = strstr(line, " - ");
-
-        /* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue" */
-        if (sscanf(line, "%*u %*u %u:%u %*s %1023s", &maj, &min, point) != 3)
-            continue;
-        /* A FUSE mount may call itself after the device (ours do) without holding it. */
-        if (!rest || sscanf(rest, " - %63s %1023s", type, source) != 2 || !strncmp(type, "fuse", 4))
-            *source = '\0';
-        unescape(source);
-        /* btrfs shows a device number of its own: there the source tells. */
-        if (makedev(maj, min) != device && !is_device(source, device))
-            continue;
-        unescape(point);
-        snprintf(where, size, "%s", point);
-        *writable = superblock_writable(line);
-        return true;
-    }
     *where = '\0';
-    return false;
+    if (!f)
+        return -errno;
+    while (getline(&line, &room, f) > 0) {
+        struct mount mount;
+
+        if (!parse_mount(line, &mount))
+            return -EBADMSG;
+        if (!is_mount_of(&mount, device))
+            continue;
+        snprintf(where, size, "%s", mount.point);
+        *writable = strcmp(mount.options, "ro") != 0 && strncmp(mount.options, "ro,", 3) != 0;
+        return 1;
+    }
+    return feof(f) ? 0 : -EIO;
+}
+
+int holders_mounted(dev_t device, char *where, size_t size)
+{
+    bool writable;
+
+    return holders_mounted_as(device, where, size, &writable);
 }
 
 static bool is_swap(dev_t device)
@@ -313,7 +339,7 @@ static bool busy_partition(dev_t device, char *text, size_t size)
         snprintf(path, sizeof(path), "/sys/class/block/%.200s/dev", entry->d_name);
         if (!read_line(path, line, sizeof(line)) || sscanf(line, "%u:%u", &maj, &min) != 2)
             continue;
-        if (holders_mounted(makedev(maj, min), what, sizeof(what)) ||
+        if (holders_mounted(makedev(maj, min), what, sizeof(what)) > 0 ||
             first_holder(makedev(maj, min), what, sizeof(what))) {
             snprintf(text, size, "in use: its partition /dev/%.200s is (%s)", entry->d_name, what);
             return true;
@@ -327,7 +353,7 @@ bool holders_describe(dev_t device, char *text, size_t size)
     struct stat st = {.st_mode = S_IFBLK, .st_rdev = device};
     char what[PATH_ROOM];
 
-    if (holders_mounted(device, what, sizeof(what)))
+    if (holders_mounted(device, what, sizeof(what)) > 0)
         snprintf(text, size, "mounted on %s", what);
     else if (is_swap(device))
         snprintf(text, size, "in use as swap space");

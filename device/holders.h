@@ -14,8 +14,11 @@ bool same_object(const struct stat *a, const struct stat *b);
 /* Whether another block device (device-mapper, md, bcache) is built on DEVICE. */
 bool holders_stacked(dev_t device);
 
-/* Whether DEVICE is mounted; the first mount point in WHERE, "" if not. */
-bool holders_mounted(dev_t device, char *where, size_t size);
+/*
+ * Whether DEVICE is mounted: 1, with the first mount point in WHERE; 0; or -errno when that could
+ * not be seen, which is no 0. WHERE is "" then.
+ */
+int holders_mounted(dev_t device, char *where, size_t size);
 
 /*
  * Whether what is built on DEVICE, and there is something, are mappings of VHDX files that lie
@@ -25,8 +28,8 @@ bool holders_mounted(dev_t device, char *where, size_t size);
 #define HOLDERS_MAPPED_UUID "VHDXGEN-"
 bool holders_mapped(dev_t device);
 
-/* As holders_mounted(); *WRITABLE tells whether the file system may write to DEVICE. */
-bool holders_mounted_as(dev_t device, char *where, size_t size, bool *writable);
+/* As holders_mounted(); *WRITABLE tells, after 1, whether the file system may write to DEVICE. */
+int holders_mounted_as(dev_t device, char *where, size_t size, bool *writable);
 
 /*
  * Whether a loop device stands on the object ST describes: a regular file, or a block device.

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static int probe_block(int fd, const struct stat *st, struct facts *facts)
+static int probe_block(int fd, struct facts *facts)
 {
     int logical, read_only;
     unsigned physical;
@@ -28,7 +28,6 @@ static int probe_block(int fd, const struct stat *st, struct facts *facts)
     /* VHDX knows two physical sizes (2.6.2.5); larger ones are multiples of 4096. */
     facts->physical_sector = physical >= 4096 ? 4096 : 512;
     facts->write_protected = read_only != 0;
-    holders_mounted(st->st_rdev, facts->mounted_on, sizeof(facts->mounted_on));
     return 0;
 }
 
@@ -137,11 +136,18 @@ static int probe_through(const char *access, const char *path, struct facts *fac
                       "%s: neither a block device nor a regular file; name a partition", path);
     if (S_ISREG(st.st_mode))
         facts->size = (uint64_t)st.st_size;
-    err = S_ISBLK(st.st_mode) ? probe_block(fd, &st, facts) : 0;
+    err = S_ISBLK(st.st_mode) ? probe_block(fd, facts) : 0;
     if (!err && facts->size > 0)
         err = probe_content(fd, facts);
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", path, strerror(-err));
+    if (S_ISBLK(st.st_mode))
+        err = holders_mounted(st.st_rdev, facts->mounted_on, sizeof(facts->mounted_on));
+    if (err < 0)
+        return failed(failure, EXIT_IO_ERROR, err,
+                      "%s: cannot see in /proc/self/mountinfo whether it is mounted: %s; mount "
+                      "/proc",
+                      path, strerror(-err));
     proc_path(same, fd);
     if (!strncmp(facts->type, "ext", 3))
         probe_ext(same, facts);

@@ -82,6 +82,12 @@ tests_unit_test_backing_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_backing_LDADD = $(daemon_test_ldadd)
 tests_unit_test_backing_LDFLAGS = $(shadow_ldflags)
 
+check_PROGRAMS += tests/unit/test_holders
+tests_unit_test_holders_SOURCES = tests/unit/test_holders.c $(daemon_test_support)
+tests_unit_test_holders_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_holders_LDADD = $(daemon_test_ldadd)
+tests_unit_test_holders_LDFLAGS = -Wl,--wrap=fopen64
+
 check_PROGRAMS += tests/unit/test_model
 tests_unit_test_model_SOURCES = tests/unit/test_model.c $(daemon_test_support)
 tests_unit_test_model_CFLAGS = $(daemon_test_cflags)

@@ -53,7 +53,7 @@ static int share_device(struct map_source *s, struct failure *failure)
     char where[256];
     bool writable;
 
-    if (holders_mounted_as(s->rdev, where, sizeof(where), &writable)) {
+    if (holders_mounted_as(s->rdev, where, sizeof(where), &writable) > 0) {
         if (writable)
             return refuse_mounted(s->device, where, failure);
         snprintf(s->shared, sizeof(s->shared), "mounted read-only on %.40s", where);
@@ -83,10 +83,17 @@ static int open_image(struct map_source *s, const struct stat *st, struct failur
 {
     char loop[64], where[256];
     struct stat device;
+    int mounted = 0;
     bool writable;
 
-    if (holders_looped(st, loop, sizeof(loop)) && stat(loop, &device) == 0 &&
-        holders_mounted_as(device.st_rdev, where, sizeof(where), &writable) && writable)
+    if (holders_looped(st, loop, sizeof(loop)) && stat(loop, &device) == 0)
+        mounted = holders_mounted_as(device.st_rdev, where, sizeof(where), &writable);
+    if (mounted < 0)
+        return failed(failure, EXIT_IO_ERROR, mounted,
+                      "%s: cannot see in /proc/self/mountinfo whether %s is mounted: %s; mount "
+                      "/proc",
+                      s->device, loop, strerror(-mounted));
+    if (mounted && writable)
         return refuse_mounted(loop, where, failure);
     s->fd = open(s->device, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     return s->fd < 0 ? io_failed(failure, s->device, -errno) : 0;
