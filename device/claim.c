@@ -165,8 +165,8 @@ static int compare(const struct facts *now, const struct facts *then, struct fai
     return 0;
 }
 
-static int judge(int fd, const struct facts *facts, const struct safety_policy *policy,
-                 struct failure *failure)
+int claim_judge(const struct facts *facts, const struct safety_policy *policy,
+                struct failure *failure)
 {
     struct verdict verdict;
 
@@ -174,11 +174,19 @@ static int judge(int fd, const struct facts *facts, const struct safety_policy *
     if (verdict.refused) {
         if (failure)
             *failure = verdict.refusal;
-        return verdict.refusal.code == EXIT_INVALID_IMAGE ? -EINVAL : -EPERM;
+        return -EPERM;
     }
     for (unsigned i = 0; i < verdict.warning_count; i++)
         log_warning("%s: %s", facts->path, verdict.warnings[i]);
-    return facts->mmp_active ? probe_mmp(fd, facts->path, failure) : 0;
+    return 0;
+}
+
+static int judge(int fd, const struct facts *facts, const struct safety_policy *policy,
+                 struct failure *failure)
+{
+    int err = claim_judge(facts, policy, failure);
+
+    return err || !facts->mmp_active ? err : probe_mmp(fd, facts->path, failure);
 }
 
 /* The unit of direct I/O in bytes, or 0 where it has to be buffered. */

@@ -32,6 +32,10 @@ struct claim {
 int claim_take(struct claim *claim, const char *spec, const struct safety_policy *policy,
                const struct facts *expected, struct failure *failure);
 
+/* Judges FACTS; logs the warnings. 0, or -EPERM with FAILURE filled. */
+int claim_judge(const struct facts *facts, const struct safety_policy *policy,
+                struct failure *failure);
+
 /*
  * For who finds the object taken by somebody who may be about to let go: a process that was killed,
  * or a vhdxfs whose mount has just gone. Waits 10 ms, and returns false after a second in all;

@@ -54,20 +54,6 @@ static int lay_out(struct exported *e, struct failure *failure)
     return err ? err : vhdx_layout_map(&e->layout, &e->views[VIEW_VHDX].map);
 }
 
-static int judge(const struct exported *e, struct failure *failure)
-{
-    struct verdict verdict;
-
-    safety_judge(&e->facts, &e->policy, &verdict);
-    if (verdict.refused) {
-        *failure = verdict.refusal;
-        return -EPERM;
-    }
-    for (unsigned i = 0; i < verdict.warning_count; i++)
-        log_warning("%s: %s", e->facts.path, verdict.warnings[i]);
-    return 0;
-}
-
 /* What can be known without taking the device, which may be mounted at this moment. */
 static int look(struct exported *e, struct failure *failure)
 {
@@ -79,7 +65,7 @@ static int look(struct exported *e, struct failure *failure)
     /* Before it is judged: an empty device is told that it is, not that it has no UUID. */
     if (!err)
         err = lay_out(e, failure);
-    return err ? err : judge(e, failure);
+    return err ? err : claim_judge(&e->facts, &e->policy, failure);
 }
 
 /* Idle instances may wait for the same partition; one that has it would keep this one waiting. */
