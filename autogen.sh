@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Makes ./configure from configure.ac. Needs autoconf and automake.
 set -e
 cd "$(dirname "$0")"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # common: no knowledge of VHDX, of devices or of FUSE.
 noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \

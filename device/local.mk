@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # libdevice: the partition below: which device a name means, who holds it, and, for the daemon, what it is, whether it may
 # be served, and how it is taken, read and written. Without libblkid no tags.
 noinst_LIBRARIES += libdevice.a

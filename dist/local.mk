@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What is installed beside the programs. Where to: see configure.
 EXTRA_DIST += dist/completions dist/systemd dist/samba dist/windows
 

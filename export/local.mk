@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # libexport: one partition shown as files: the data path, what guards it, and all the layers below together.
 noinst_LIBRARIES += libexport.a
 libexport_a_SOURCES = \

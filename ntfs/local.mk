@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # libntfs: NTFS: what libntfs-3g knows, and no other folder includes its headers; and the little of the format that is read
 # without it.
 noinst_LIBRARIES += libntfs.a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # liboverlay: -o cow: the copy-on-write disk, its file, and what becomes of it.
 noinst_LIBRARIES += liboverlay.a
 liboverlay_a_SOURCES = \

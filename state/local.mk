@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # libstate: what outlives the daemon: the VHDX metadata, extended attributes, and the small files beside the VHDX.
 noinst_LIBRARIES += libstate.a
 libstate_a_SOURCES = \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Unit tests: a cmocka program per module.
 unit_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 unit_ldadd = libvhdx.a libcommon.a $(UUID_LIBS) $(CMOCKA_LIBS)

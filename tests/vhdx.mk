@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of libvhdx, and every fuzz target; see also tests/corpus and tests/fuzz.
 check_PROGRAMS += tests/unit/test_check
 tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/memory.c tests/unit/memory.h

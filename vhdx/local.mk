@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # libvhdx: the format, pure: buffers and callbacks, no printing, no globals.
 noinst_LIBRARIES += libvhdx.a
 libvhdx_a_SOURCES = \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # vhdxgen: the tool, a command line over libvhdx, libntfs and libdevice.
 bin_PROGRAMS += vhdxgen/vhdxgen
 vhdxgen_vhdxgen_SOURCES = \

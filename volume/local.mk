@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # libvolume: -o disk: the disk around the VHDX, and the fence that guards the partition behind it.
 noinst_LIBRARIES += libvolume.a
 libvolume_a_SOURCES = \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Helpers of the end-to-end and guest tests; "make check" builds them.
 EXTRA_PROGRAMS += tests/tools/storm tests/tools/replay-log tests/tools/poke
 CLEANFILES = $(EXTRA_PROGRAMS)
