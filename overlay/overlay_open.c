@@ -3,6 +3,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "state/own_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,39 +11,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static int check_file(const char *path, const struct stat *st, struct failure *failure)
-{
-    if (S_ISREG(st->st_mode) && st->st_uid == geteuid() && st->st_nlink == 1 &&
-        !(st->st_mode & (S_IWGRP | S_IWOTH)))
-        return 0;
-    return failed(failure, EXIT_UNSAFE, -EPERM,
-                  "%s: not a regular file of your own, with one name, that nobody else can write; "
-                  "name another file with -o cow=",
-                  path);
-}
-
-/* Whether FD is still the file of that name: it may have been replaced before it was locked. */
-static bool is_current(const char *path, const struct stat *held)
-{
-    struct stat named;
-
-    return lstat(path, &named) == 0 && held->st_dev == named.st_dev && held->st_ino == named.st_ino;
-}
-
-static int lock(const char *path, int fd, struct failure *failure)
-{
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    if (errno == EWOULDBLOCK)
-        return failed(failure, EXIT_UNSAFE, -EBUSY,
-                      "%s: another vhdxfs uses this overlay; stop that first", path);
-    return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot lock it: %s", path, strerror(errno));
-}
 
 /* Reads the header from its copies. *WHOLE: they are both good and the same. */
 static int read_header(int fd, struct overlay_header *header, bool *whole)
@@ -92,29 +62,16 @@ static int unusable(const char *path, int err, struct failure *failure)
                   path);
 }
 
-/*
- * Makes the cache of FD show what is on the disk, no more and no less, because what is found
- * in it counts as flushed. A killed predecessor may have left pages that are not written yet, and,
- * after a flush that failed, pages that never will be though they look clean.
- */
-static int settle(int fd)
-{
-    if (fdatasync(fd) < 0)
-        return -errno;
-    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    return 0;
-}
-
 /* Looks into a locked file. */
-static int examine(const char *path, int fd, uint64_t size, struct overlay_header *header,
-                   struct failure *failure)
+static int examine(const char *path, int fd, struct overlay_header *header, struct failure *failure)
 {
     bool whole = false;
-    int err = settle(fd);
+    struct stat st;
+    int err = own_file_settle(fd);
 
     if (!err)
-        err = read_header(fd, header, &whole);
-    if (!err && size != overlay_file_size(header->disk_size))
+        err = fstat(fd, &st) < 0 ? -errno : read_header(fd, header, &whole);
+    if (!err && (uint64_t)st.st_size != overlay_file_size(header->disk_size))
         err = -EUCLEAN;
     if (!err && !whole)
         err = overlay_write_header(fd, header);
@@ -123,27 +80,24 @@ static int examine(const char *path, int fd, uint64_t size, struct overlay_heade
 
 int overlay_open(const char *path, struct overlay_header *header, struct failure *failure)
 {
-    for (int attempts = 0; attempts < 100; attempts++) {
-        cleanup_fd int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        struct stat st;
-        int err;
+    const struct own_file file = {
+        .directory = AT_FDCWD,
+        .name = path,
+        .path = path,
+        .kind = "overlay",
+        .if_foreign = "name another file with -o cow=",
+        .if_used = "stop that first",
+    };
+    cleanup_fd int fd = own_file_open(&file, false, failure);
+    int err;
 
-        if (fd < 0)
-            return failed(failure, errno == ENOENT || errno == EISDIR ? EXIT_USAGE : EXIT_IO_ERROR,
-                          -errno, "%s: cannot open the overlay: %s%s", path, strerror(errno),
-                          errno == ELOOP ? " (links are not followed)" : "");
-        err = lock(path, fd, failure);
-        if (!err && fstat(fd, &st) < 0)
-            err = failed(failure, EXIT_IO_ERROR, -errno, "%s: %s", path, strerror(errno));
-        if (!err && !is_current(path, &st))
-            continue;
-        if (!err)
-            err = check_file(path, &st, failure);
-        if (!err)
-            err = examine(path, fd, (uint64_t)st.st_size, header, failure);
-        return err ? err : steal_fd(&fd);
-    }
-    return failed(failure, EXIT_UNSAFE, -EBUSY, "%s: it keeps being replaced", path);
+    if (fd == -ENOENT || fd == -EISDIR)
+        return failed(failure, EXIT_USAGE, fd, "%s: cannot open the overlay: %s", path,
+                      strerror(-fd));
+    if (fd < 0)
+        return fd;
+    err = examine(path, fd, header, failure);
+    return err ? err : steal_fd(&fd);
 }
 
 /* Sets the size, and allocates the bitmap: then a full file system cannot make a flush fail. */
@@ -180,16 +134,13 @@ int overlay_create(const char *path, const struct overlay_header *header, struct
     char fresh[PATH_MAX];
     cleanup_fd int fd = -1;
     uint64_t random = 0;
-    int err = 0;
+    int err;
 
     if (getrandom(&random, sizeof(random), 0) < 0 ||
         (size_t)snprintf(fresh, sizeof(fresh), "%s.%016" PRIx64, path, random) >= sizeof(fresh))
         return cannot_create(path, header, -ENAMETOOLONG, failure);
-    fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-        err = -errno;
-    if (!err)
-        err = fill(fd, header);
+    fd = own_file_create(AT_FDCWD, fresh);
+    err = fd < 0 ? fd : fill(fd, header);
     /* Not over a file that somebody has made meanwhile. */
     if (!err && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
         err = errno == EINVAL && access(path, F_OK) < 0 && rename(fresh, path) == 0 ? 0 : -errno;

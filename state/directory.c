@@ -3,6 +3,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "state/own_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,21 +28,6 @@ static int make_directories(const char *path)
         *slash = '/';
     }
     return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
-}
-
-static int check_directory(int fd, const char *path, struct failure *failure)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return failed(failure, EXIT_IO_ERROR, -errno, "%s: %s", path, strerror(errno));
-    if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
-        return failed(
-            failure, EXIT_UNSAFE, -EPERM,
-            "%s: others can write there, so the state would not be safe; "
-            "chown it to yourself and chmod go-w, or name another directory with -o state=",
-            path);
-    return 0;
 }
 
 /*
@@ -85,17 +71,20 @@ int state_dir_enter(struct state_dir *dir, const char *directory, const char *id
     snprintf(dir->directory, sizeof(dir->directory), "%s", directory);
     state_dir_select(dir, "state");
     if (!err) {
-        dir->fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        err = dir->fd < 0 ? -errno : 0;
+        dir->fd = own_directory_open(AT_FDCWD, directory);
+        err = dir->fd < 0 ? dir->fd : 0;
     }
+    if (err == -EPERM)
+        return failed(
+            failure, EXIT_UNSAFE, err,
+            "%s: others can write there, so the state would not be safe; "
+            "chown it to yourself and chmod go-w, or name another directory with -o state=",
+            directory);
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot use it as the state directory: %s%s",
                       directory, strerror(-err),
                       err == -ELOOP || err == -ENOTDIR ? " (links are not followed)" : "");
-    err = check_directory(dir->fd, directory, failure);
-    if (!err && !read_only)
-        err = lock_directory(dir->fd, directory, failure);
-    return err;
+    return read_only ? 0 : lock_directory(dir->fd, directory, failure);
 }
 
 void state_dir_close(struct state_dir *dir)
@@ -103,81 +92,29 @@ void state_dir_close(struct state_dir *dir)
     close_fd(&dir->fd);
 }
 
-/* Whether FD is still the file of that name: it may have been replaced before we locked it. */
-static bool is_current(const struct state_dir *dir, int fd)
-{
-    struct stat held, named;
-
-    return fstat(fd, &held) == 0 && fstatat(dir->fd, dir->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
-}
-
-static int check_file(const struct state_dir *dir, int fd, struct failure *failure)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return failed(failure, EXIT_IO_ERROR, -errno, "%s: %s", dir->path, strerror(errno));
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
-        st.st_mode & (S_IWGRP | S_IWOTH))
-        return failed(failure, EXIT_UNSAFE, -EPERM,
-                      "%s: not a regular file of your own that nobody else can write; "
-                      "move it away or name another directory with -o state=",
-                      dir->path);
-    return 0;
-}
-
-static int lock_file(const struct state_dir *dir, int fd, bool read_only, struct failure *failure)
-{
-    if (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
-        return 0;
-    return failed(failure, EXIT_UNSAFE, -EBUSY,
-                  "%s: another vhdxfs uses this state; if it serves a copy of the partition with "
-                  "the same UUID, give one of them a new one (tune2fs -U random)",
-                  dir->path);
-}
-
 int state_dir_open(const struct state_dir *dir, bool read_only, struct failure *failure)
 {
-    for (int attempts = 0; attempts < 100; attempts++) {
-        cleanup_fd int fd =
-            openat(dir->fd, dir->name,
-                   (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        int err;
+    const struct own_file file = {
+        .directory = dir->fd,
+        .name = dir->name,
+        .path = dir->path,
+        .kind = "state",
+        .if_foreign = "move it away or name another directory with -o state=",
+        .if_used = "if it serves a copy of the partition with the same UUID, give one of them a "
+                   "new one (tune2fs -U random)",
+    };
 
-        if (fd < 0 && errno == ENOENT)
-            return -ENOENT;
-        if (fd < 0)
-            return failed(failure, EXIT_IO_ERROR, -errno, "%s: cannot open the state: %s%s",
-                          dir->path, strerror(errno),
-                          errno == ELOOP ? " (links are not followed)" : "");
-        err = check_file(dir, fd, failure);
-        if (!err)
-            err = lock_file(dir, fd, read_only, failure);
-        if (err)
-            return err;
-        if (is_current(dir, fd))
-            return steal_fd(&fd);
-    }
-    return failed(failure, EXIT_UNSAFE, -EBUSY, "%s: it keeps being replaced", dir->path);
+    return own_file_open(&file, read_only, failure);
 }
 
 int state_dir_create(const struct state_dir *dir)
 {
-    cleanup_fd int fd = -1;
-
-    state_dir_abandon(dir); /* left by a crash; the name is ours alone */
-    fd = openat(dir->fd, dir->fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return -errno;
-    return steal_fd(&fd);
+    return own_file_create(dir->fd, dir->fresh);
 }
 
 int state_dir_publish(const struct state_dir *dir)
 {
-    if (renameat(dir->fd, dir->fresh, dir->fd, dir->name) < 0 || fsync(dir->fd) < 0)
-        return -errno;
-    return 0;
+    return own_file_publish(dir->fd, dir->fresh, dir->name);
 }
 
 void state_dir_abandon(const struct state_dir *dir)

@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "state/directory.h"
+#include "state/own_file.h"
 #include "state/store_file.h"
 #include "vhdx/decode.h"
 
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -303,26 +303,13 @@ static int damaged(const struct state_dir *dir, int err, struct failure *failure
         dir->path);
 }
 
-/*
- * Makes the cache of FD show what is on the disk, no more and no less: what is loaded from
- * it counts as flushed. A killed predecessor may have left pages that are not written yet,
- * and, after a flush that failed, pages that never will be though they look clean.
- */
-static int settle(int fd)
-{
-    if (fdatasync(fd) < 0)
-        return -errno;
-    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    return 0;
-}
-
 /* Takes over the existing state FD, or makes a new one when that is right. */
 static int adopt(struct store *s, const struct state_dir *dir, int *fd,
                  const struct store_binding *wanted, const struct vhdx_layout *layout,
                  unsigned flags, struct failure *failure)
 {
     struct store_binding found;
-    int err = flags & STORE_READ_ONLY ? 0 : settle(*fd);
+    int err = flags & STORE_READ_ONLY ? 0 : own_file_settle(*fd);
 
     if (!err)
         err = load(s, *fd, &found);
