@@ -116,9 +116,10 @@ tests_unit_test_overlay_LDADD = $(daemon_test_ldadd)
 tests_unit_test_overlay_LDFLAGS = $(shadow_ldflags) -Wl,--wrap=fallocate64
 
 check_PROGRAMS += tests/unit/test_volume
-tests_unit_test_volume_SOURCES = tests/unit/test_volume.c $(daemon_test_support)
+tests_unit_test_volume_SOURCES = tests/unit/test_volume.c $(shadow_sources) $(daemon_test_support)
 tests_unit_test_volume_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_volume_LDADD = $(daemon_test_ldadd)
+tests_unit_test_volume_LDFLAGS = $(shadow_ldflags)
 endif
 
 # The rest of libvhdx, and the fuzz targets.

@@ -6,13 +6,13 @@
 #include "common/log.h"
 #include "ntfs/build.h"
 #include "state/directory.h"
+#include "state/own_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -307,6 +307,10 @@ static int open_image(struct volume *v, struct failure *failure)
                       dir.path);
     if (fd < 0)
         return fd;
+    err = v->flags & VOLUME_READ_ONLY ? 0 : own_file_settle(fd);
+    if (err)
+        return failed(failure, EXIT_IO_ERROR, err, "%s: cannot flush it: %s", dir.path,
+                      strerror(-err));
     err = check_image(v, fd, dir.path, failure);
     return err ? err : steal_fd(&fd);
 }

@@ -5,8 +5,10 @@
  * has to survive.
  */
 #include "common/bytes.h"
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "ntfs/record.h"
+#include "tests/unit/shadow.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
 #include "volume/volume.h"
@@ -651,6 +653,31 @@ static void test_threads(void **state)
     end_volume();
 }
 
+/* What is found when it is opened is on the disk, also after a flush that failed. */
+static void test_settled(void **state)
+{
+    const uint64_t at = VOLUME_IMAGE_HEAD_AT + 64 * KIB; /* behind the partition table */
+    struct rng rng = {test_seed("volume settled")};
+    cleanup_free char *path = image_path();
+    uint8_t written[64 * KIB], found[64 * KIB], later[64 * KIB];
+
+    (void)state;
+    open_volume(VOLUME_RESET);
+    shadow_watch(path);
+    rng_fill(&rng, written, sizeof(written));
+    assert_int_equal(disk_write(&volume.image.disk, written, sizeof(written), at), 0);
+    shadow_fail_flush(0, EIO, rng_next(&rng));
+    assert_int_equal(disk_flush(&volume.image.disk), -EIO);
+    volume_close(&volume);
+    assert_int_equal(volume_open(&volume, &failure), 0);
+    assert_int_equal(disk_read(&volume.image.disk, found, sizeof(found), at), 0);
+    shadow_power_cut(&rng);
+    read_file(path, later, sizeof(later), at);
+    assert_memory_equal(found, later, sizeof(found));
+    shadow_forget();
+    end_volume();
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -669,6 +696,7 @@ int main(void)
         cmocka_unit_test(test_closes),       cmocka_unit_test(test_bits),
         cmocka_unit_test(test_mft_moves),    cmocka_unit_test(test_trip_wires),
         cmocka_unit_test(test_random),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_settled),
     };
 
     return cmocka_run_group_tests_name("volume", tests, setup, NULL);
