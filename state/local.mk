@@ -8,6 +8,5 @@ libstate_a_SOURCES = \
 	state/own_file.c state/own_file.h \
 	state/store.c state/store.h \
 	state/store_file.c state/store_file.h \
-	state/xattrs.c state/xattrs.h \
-	state/xattrs_file.c state/xattrs_file.h
+	state/xattrs.c state/xattrs.h
 libstate_a_CFLAGS = $(AM_CFLAGS)

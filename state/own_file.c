@@ -106,3 +106,25 @@ int own_directory_open(int parent, const char *name)
         return -errno;
     return is_ours(&st) ? steal_fd(&fd) : -EPERM;
 }
+
+int own_directory_make(int parent, const char *name)
+{
+    if (mkdirat(parent, name, 0700) == 0) {
+        if (fsync(parent) < 0)
+            return -errno;
+    } else if (errno != EEXIST) {
+        return -errno;
+    }
+    return own_directory_open(parent, name);
+}
+
+DIR *own_directory_list(int fd)
+{
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+    if (fd < 0)
+        errno = -fd;
+    else if (!directory)
+        close_fd(&fd);
+    return directory;
+}

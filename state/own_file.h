@@ -10,6 +10,7 @@
 
 #include "common/failure.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -46,7 +47,10 @@ int own_file_create(int directory, const char *fresh);
 /* Gives the new file, which must be flushed, its name; flushes the directory. 0 or -errno. */
 int own_file_publish(int directory, const char *fresh, const char *name);
 
-/* A descriptor, or -errno: -EPERM when it is not ours. */
+/* A descriptor, or -errno: -EPERM when it is not ours. Make: with mode 0700, if it is not there. */
 int own_directory_open(int parent, const char *name);
+int own_directory_make(int parent, const char *name);
+/* Lists the directory FD, and takes FD over, also when it is an -errno. NULL with errno. */
+DIR *own_directory_list(int fd);
 
 #endif

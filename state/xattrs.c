@@ -4,26 +4,26 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "common/units.h"
 #include "state/directory.h"
-#include "state/xattrs_file.h"
+#include "state/own_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/xattr.h>
 
-/* More than the largest set can need. */
-#define FILE_MAX (2 * XATTRS_TOTAL_MAX)
+/* No object's and no attribute's file begins with a dot. */
+#define FRESH ".new"
+#define GONE  ".gone"
 
 struct xattrs {
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* among our own threads; among instances it is the state directory's */
     char directory[PATH_MAX];
     char identity[65];
     bool read_only;
-    struct xattr_set set;
 };
+
+/* --- names ---------------------------------------------------------------------- */
 
 /* The names worth keeping; all else would come from programs that test what we support. */
 static bool is_kept(const char *name)
@@ -32,73 +32,276 @@ static bool is_kept(const char *name)
            !strncmp(name, "system.ntfs_", 12);
 }
 
-static struct xattr *find(struct xattrs *x, const char *object, const char *name)
+/* What the directory of an object is called. */
+static int object_file(const char *object, char file[NAME_MAX + 1])
 {
-    for (size_t i = 0; i < x->set.count; i++)
-        if (!strcmp(x->set.items[i].object, object) && !strcmp(x->set.items[i].name, name))
-            return &x->set.items[i];
-    return NULL;
+    bool is_file = *object != '/' && strcmp(object, XATTRS_DIRECTORY) != 0;
+    int n = snprintf(file, NAME_MAX + 1, "%c%s", is_file ? '=' : '@', object + (*object == '/'));
+
+    if (strchr(file, '/'))
+        return -EINVAL;
+    return n > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int load(const struct state_dir *dir, struct xattr_set *set, struct failure *failure)
+static bool is_object(const char *file)
 {
-    cleanup_fd int fd = state_dir_open(dir, true, failure);
-    cleanup_free uint8_t *data = NULL;
-    struct stat st;
-    int err = 0;
-
-    if (fd == -ENOENT)
-        return 0;
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &st) < 0)
-        err = -errno;
-    else if (st.st_size > FILE_MAX)
-        err = -EUCLEAN;
-    data = err ? NULL : malloc((size_t)st.st_size + 1);
-    if (!err)
-        err = data ? pread_full(fd, data, (size_t)st.st_size, 0) : -ENOMEM;
-    if (!err)
-        err = xattr_set_decode(data, (size_t)st.st_size, set);
-    return err ? failed(failure, err == -EUCLEAN ? EXIT_UNSAFE : EXIT_IO_ERROR, err,
-                        "%s: cannot read the extended attributes: %s; remove the file to go on "
-                        "without them",
-                        dir->path, strerror(-err))
-               : 0;
+    return *file == '=' || *file == '@';
 }
 
-static int enter(const struct xattrs *x, struct state_dir *dir, struct failure *failure)
+/* What the file of an attribute is called; -ERANGE when that is too long. */
+static int attribute_file(const char *name, char file[NAME_MAX + 1])
 {
-    int err = state_dir_enter(dir, x->directory, x->identity, x->read_only, failure);
+    size_t n = 0;
 
-    if (!err)
-        state_dir_select(dir, "xattrs");
+    for (; *name; name++) {
+        bool plain = *name != '/' && *name != '%';
+
+        n += (size_t)snprintf(file + n, NAME_MAX + 1 - n, plain ? "%c" : "%%%02X", *name);
+        if (n > NAME_MAX)
+            return -ERANGE;
+    }
+    return 0;
+}
+
+/* The reverse; false for what is not the file of a name that is kept. */
+static bool attribute_name(const char *file, char name[NAME_MAX + 1])
+{
+    char *out = name;
+
+    for (; *file; file++) {
+        bool slash = !strncmp(file, "%2F", 3);
+
+        if (*file == '%' && !slash && strncmp(file, "%25", 3) != 0)
+            return false;
+        *out++ = slash ? '/' : *file;
+        file += *file == '%' ? 2 : 0;
+    }
+    *out = '\0';
+    return is_kept(name);
+}
+
+/* --- the way to the files --------------------------------------------------------- */
+
+/* Tells of what should be ours and is not, or cannot be read. Returns N. */
+static ssize_t told(const struct xattrs *x, const char *object, const char *name, ssize_t n)
+{
+    if (n == -EIO)
+        log_error("%s/%s.xattrs.d: what is there for %s of %s is not ours or cannot be read; "
+                  "remove it to go on without it",
+                  x->directory, x->identity, name, object);
+    return n;
+}
+
+static int enter(const struct xattrs *x, struct state_dir *dir, bool read_only,
+                 struct failure *failure)
+{
+    int err = state_dir_enter(dir, x->directory, x->identity, read_only, failure);
+
+    state_dir_select(dir, "xattrs.d");
     return err;
 }
+
+/* The directory of an object in ALL, which may be -errno. A descriptor, or -errno. */
+static int open_object(const struct xattrs *x, int all, const char *object, bool make)
+{
+    char file[NAME_MAX + 1];
+    int fd = all < 0 ? all : object_file(object, file);
+
+    if (fd == 0)
+        fd = make ? own_directory_make(all, file) : own_directory_open(all, file);
+    if (fd == -ENOTDIR || fd == -ELOOP || fd == -EPERM)
+        fd = -EIO;
+    return (int)told(x, object, "all", fd);
+}
+
+static int open_for_reading(const struct xattrs *x, const char *object)
+{
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
+    cleanup_fd int all = -1;
+    int err = enter(x, &dir, true, NULL);
+
+    if (err)
+        return err;
+    all = own_directory_open(dir.fd, dir.name);
+    return open_object(x, all, object, false);
+}
+
+/*
+ * Begins a change: the attributes are ours alone until state_dir_close(). Returns a descriptor of
+ * the directory of all objects, or -errno.
+ */
+static int begin_change(const struct xattrs *x, struct state_dir *dir, bool make)
+{
+    struct failure failure = {0};
+    int fd = x->read_only ? -EROFS : enter(x, dir, false, &failure);
+
+    if (!fd)
+        fd = make ? own_directory_make(dir->fd, dir->name) : own_directory_open(dir->fd, dir->name);
+    if (fd < 0 && fd != -ENOENT)
+        log_error("%s: cannot change extended attributes: %s", x->directory,
+                  *failure.text ? failure.text : strerror(-fd));
+    return fd;
+}
+
+static bool fits(const struct stat *st)
+{
+    return own_file_is(st) && st->st_size <= XATTRS_VALUE_MAX;
+}
+
+/* The next attribute in the directory of an object. */
+static bool next_attribute(DIR *object, char name[NAME_MAX + 1], struct stat *st)
+{
+    for (const struct dirent *d; (d = readdir(object));)
+        if (attribute_name(d->d_name, name) &&
+            fstatat(dirfd(object), d->d_name, st, AT_SYMLINK_NOFOLLOW) == 0 && fits(st))
+            return true;
+    return false;
+}
+
+/* As xattrs_get(). -EIO for what is not ours. */
+static ssize_t read_attribute(int object, const char *file, void *value, size_t size)
+{
+    cleanup_fd int fd = openat(object, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0)
+        return errno == ENOENT ? -ENODATA : -EIO;
+    if (fstat(fd, &st) < 0 || !fits(&st))
+        return -EIO;
+    if (size && size < (size_t)st.st_size)
+        return -ERANGE;
+    return size && pread_full(fd, value, (size_t)st.st_size, 0) < 0 ? -EIO : st.st_size;
+}
+
+static int write_attribute(int object, const char *file, const void *value, size_t size)
+{
+    cleanup_fd int fd = own_file_create(object, FRESH);
+    int err = fd < 0 ? fd : pwrite_full(fd, value, size, 0);
+
+    if (!err && fsync(fd) < 0)
+        err = -errno;
+    if (!err)
+        err = own_file_publish(object, FRESH, file);
+    if (err)
+        unlinkat(object, FRESH, 0);
+    return err;
+}
+
+/* --- limits --------------------------------------------------------------------- */
+
+struct usage {
+    size_t count, size;
+};
+
+static void add_object(int all, const char *file, struct usage *used)
+{
+    cleanup_dir DIR *object = own_directory_list(own_directory_open(all, file));
+    char name[NAME_MAX + 1];
+    struct stat st;
+
+    while (object && next_attribute(object, name, &st)) {
+        used->count++;
+        used->size += (size_t)st.st_size;
+    }
+}
+
+/* Whether SIZE bytes may take the place of OLD, or come in addition if that is -ENODATA. */
+static int check_limits(int all, ssize_t old, size_t size)
+{
+    cleanup_dir DIR *objects = own_directory_list(own_directory_open(all, "."));
+    struct usage used = {0};
+
+    if (!objects)
+        return -errno;
+    for (const struct dirent *d; (d = readdir(objects));)
+        if (is_object(d->d_name))
+            add_object(all, d->d_name, &used);
+    if (old >= 0) {
+        used.count--;
+        used.size -= (size_t)old;
+    }
+    return used.count < XATTRS_COUNT_MAX && used.size + size <= XATTRS_TOTAL_MAX ? 0 : -ENOSPC;
+}
+
+static int check_set(int all, ssize_t old, size_t size, int flags)
+{
+    if (old < 0 && old != -ENODATA)
+        return (int)old;
+    if (old >= 0 && flags & XATTR_CREATE)
+        return -EEXIST;
+    if (old < 0 && flags & XATTR_REPLACE)
+        return -ENODATA;
+    return check_limits(all, old, size);
+}
+
+/* --- what an object has, as a whole ----------------------------------------------- */
+
+/* Removes what drop() has left, now or before a crash. */
+static int clear_gone(int all)
+{
+    cleanup_dir DIR *gone = own_directory_list(own_directory_open(all, GONE));
+
+    if (!gone)
+        return errno != ENOENT && unlinkat(all, GONE, 0) < 0 ? -errno : 0;
+    for (const struct dirent *d; (d = readdir(gone));)
+        unlinkat(dirfd(gone), d->d_name, 0);
+    return unlinkat(all, GONE, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* Removes the object's directory FILE with all that is in it, if it is there. */
+static int drop(int all, const char *file)
+{
+    int err = clear_gone(all);
+
+    if (err)
+        return err;
+    if (renameat(all, file, all, GONE) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return fsync(all) < 0 ? -errno : clear_gone(all);
+}
+
+static int move(int all, const char *from, const char *to)
+{
+    int err;
+
+    /* In one step, if the file system can; and if there are both. */
+    if (renameat2(all, from, all, to, RENAME_EXCHANGE) == 0)
+        return drop(all, from);
+    err = drop(all, to);
+    if (err)
+        return err;
+    if (renameat(all, from, all, to) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return fsync(all) < 0 ? -errno : 0;
+}
+
+/* --- what clients ask for --------------------------------------------------------- */
 
 int xattrs_open(struct xattrs **xattrs, const char *directory, const char *identity, bool read_only,
                 struct failure *failure)
 {
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
-    struct xattrs *x = calloc(1, sizeof(*x));
+    cleanup_free struct xattrs *x = calloc(1, sizeof(*x));
+    cleanup_fd int all = -1;
     int err;
 
     if (!x)
         return -ENOMEM;
-    pthread_mutex_init(&x->lock, NULL);
     x->read_only = read_only;
     snprintf(x->directory, sizeof(x->directory), "%s", directory);
     snprintf(x->identity, sizeof(x->identity), "%s", identity);
-    err = enter(x, &dir, failure);
-    if (!err)
-        err = load(&dir, &x->set, failure);
-    else if (err == -ENOENT && read_only)
-        err = 0;
-    if (err) {
-        xattrs_close(x);
+    err = enter(x, &dir, read_only, failure);
+    if (err && !(err == -ENOENT && read_only))
         return err;
-    }
-    *xattrs = x;
+    all = err ? err : own_directory_open(dir.fd, dir.name);
+    if (all < 0 && all != -ENOENT)
+        return failed(failure, EXIT_UNSAFE, all,
+                      "%s: cannot use it as the directory of extended attributes: %s; it must be a "
+                      "directory of your own that nobody else can write to; move it away to go on "
+                      "without them",
+                      dir.path, strerror(-all));
+    pthread_mutex_init(&x->lock, NULL);
+    *xattrs = steal_pointer(&x);
     return 0;
 }
 
@@ -106,180 +309,67 @@ void xattrs_close(struct xattrs *x)
 {
     if (!x)
         return;
-    xattr_set_free(&x->set);
     pthread_mutex_destroy(&x->lock);
     free(x);
-}
-
-static int write_file(const struct state_dir *dir, const struct xattr_set *set)
-{
-    cleanup_free uint8_t *data = NULL;
-    size_t size;
-    cleanup_fd int fd = -1;
-    int err = xattr_set_encode(set, &data, &size);
-
-    if (err)
-        return err;
-    fd = state_dir_create(dir);
-    if (fd < 0)
-        return fd;
-    err = pwrite_full(fd, data, size, 0);
-    if (!err && fsync(fd) < 0)
-        err = -errno;
-    if (!err)
-        err = state_dir_publish(dir);
-    if (err)
-        state_dir_abandon(dir);
-    return err;
-}
-
-/*
- * Begins a change: the directory is ours until state_dir_close(), and the set is what the
- * file says.
- */
-static int begin_change(struct xattrs *x, struct state_dir *dir)
-{
-    struct failure failure = {0};
-    struct xattr_set now = {0};
-    int err = x->read_only ? -EROFS : enter(x, dir, &failure);
-
-    if (!err)
-        err = load(dir, &now, &failure);
-    if (err) {
-        log_error("%s: cannot change extended attributes: %s", x->directory,
-                  *failure.text ? failure.text : strerror(-err));
-        return err;
-    }
-    xattr_set_free(&x->set);
-    x->set = now;
-    return 0;
-}
-
-/*
- * Makes CHANGED the set, on disk first; on an error the old one stays. Takes over
- * the array, but not the values, which both may share.
- */
-static int replace(struct xattrs *x, const struct state_dir *dir, struct xattr_set *changed)
-{
-    int err = write_file(dir, changed);
-
-    if (err) {
-        log_error("%s: cannot keep extended attributes: %s", x->directory, strerror(-err));
-        free(changed->items);
-        return err;
-    }
-    free(x->set.items);
-    x->set = *changed;
-    return 0;
-}
-
-/* A copy of the array with room for one more; the values are shared. */
-static int copy_set(const struct xattrs *x, struct xattr_set *copy)
-{
-    copy->items = calloc(x->set.count + 1, sizeof(*copy->items));
-    if (!copy->items)
-        return -ENOMEM;
-    copy->count = x->set.count;
-    if (copy->count)
-        memcpy(copy->items, x->set.items, copy->count * sizeof(*copy->items));
-    return 0;
-}
-
-static bool fits(const struct xattrs *x, const struct xattr *old, size_t size)
-{
-    size_t total = size;
-
-    for (size_t i = 0; i < x->set.count; i++)
-        if (&x->set.items[i] != old)
-            total += x->set.items[i].size;
-    return total <= XATTRS_TOTAL_MAX && (old || x->set.count < XATTRS_COUNT_MAX);
-}
-
-static int check_set(const struct xattrs *x, const struct xattr *old, const char *name, size_t size,
-                     int flags)
-{
-    if (!is_kept(name))
-        return -EOPNOTSUPP;
-    if (strlen(name) > XATTRS_NAME_MAX)
-        return -ERANGE;
-    if (size > XATTRS_VALUE_MAX)
-        return -E2BIG;
-    if (old && flags & XATTR_CREATE)
-        return -EEXIST;
-    if (!old && flags & XATTR_REPLACE)
-        return -ENODATA;
-    return fits(x, old, size) ? 0 : -ENOSPC;
 }
 
 int xattrs_set(struct xattrs *x, const char *object, const char *name, const void *value,
                size_t size, int flags)
 {
-    struct xattr_set changed;
-    struct xattr *old, *item;
-    uint8_t *copy, *dropped;
+    LOCK_SCOPE(&x->lock); /* first, and so released last */
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
-    int err;
-    LOCK_SCOPE(&x->lock);
+    cleanup_fd int all = -1, fd = -1;
+    char file[NAME_MAX + 1];
+    int err = is_kept(name) ? attribute_file(name, file) : -EOPNOTSUPP;
 
-    /* What could never be kept is refused without a look at the file. */
-    err = check_set(x, NULL, name, size, flags & ~XATTR_REPLACE);
-    if (err && err != -ENOSPC)
-        return err;
-    err = begin_change(x, &dir);
-    old = err ? NULL : find(x, object, name);
-    if (!err)
-        err = check_set(x, old, name, size, flags);
-    if (!err)
-        err = copy_set(x, &changed);
     if (err)
         return err;
-    copy = malloc(size ? size : 1);
-    if (!copy) {
-        free(changed.items);
-        return -ENOMEM;
-    }
-    memcpy(copy, value, size);
-    item = &changed.items[old ? (size_t)(old - x->set.items) : changed.count++];
-    dropped = item->value;
-    snprintf(item->object, sizeof(item->object), "%s", object);
-    snprintf(item->name, sizeof(item->name), "%s", name);
-    item->value = copy;
-    item->size = (uint32_t)size;
-    err = replace(x, &dir, &changed);
-    free(err ? copy : dropped);
+    if (size > XATTRS_VALUE_MAX)
+        return -E2BIG;
+    all = begin_change(x, &dir, true);
+    fd = open_object(x, all, object, true);
+    if (fd < 0)
+        return fd;
+    err = check_set(all, told(x, object, name, read_attribute(fd, file, NULL, 0)), size, flags);
+    if (err)
+        return err;
+    err = write_attribute(fd, file, value, size);
+    if (err)
+        log_error("%s: cannot keep extended attributes: %s", dir.path, strerror(-err));
     return err;
 }
 
 ssize_t xattrs_get(struct xattrs *x, const char *object, const char *name, void *value, size_t size)
 {
-    const struct xattr *item;
-    LOCK_SCOPE(&x->lock);
+    cleanup_fd int fd = -1;
+    char file[NAME_MAX + 1];
 
-    item = find(x, object, name);
-    if (!item)
-        return is_kept(name) ? -ENODATA : -EOPNOTSUPP;
-    if (size && size < item->size)
-        return -ERANGE;
-    if (size && item->size)
-        memcpy(value, item->value, item->size);
-    return (ssize_t)item->size;
+    if (!is_kept(name)) /* asked for before each write (security.capability): at once */
+        return -EOPNOTSUPP;
+    if (attribute_file(name, file) < 0)
+        return -ENODATA;
+    fd = open_for_reading(x, object);
+    if (fd < 0)
+        return fd == -ENOENT ? -ENODATA : fd;
+    return told(x, object, name, read_attribute(fd, file, value, size));
 }
 
 ssize_t xattrs_list(struct xattrs *x, const char *object, char *list, size_t size)
 {
+    cleanup_dir DIR *names = own_directory_list(open_for_reading(x, object));
+    char name[NAME_MAX + 1];
+    struct stat st;
     size_t used = 0;
-    LOCK_SCOPE(&x->lock);
 
-    for (size_t i = 0; i < x->set.count; i++) {
-        const struct xattr *item = &x->set.items[i];
-        size_t n = strlen(item->name) + 1;
+    if (!names)
+        return errno == ENOENT ? 0 : -errno;
+    while (next_attribute(names, name, &st)) {
+        size_t n = strlen(name) + 1;
 
-        if (strcmp(item->object, object) != 0)
-            continue;
         if (size && used + n > size)
             return -ERANGE;
         if (size)
-            memcpy(list + used, item->name, n);
+            memcpy(list + used, name, n);
         used += n;
     }
     return (ssize_t)used;
@@ -287,77 +377,43 @@ ssize_t xattrs_list(struct xattrs *x, const char *object, char *list, size_t siz
 
 int xattrs_remove(struct xattrs *x, const char *object, const char *name)
 {
-    struct xattr_set changed;
-    struct xattr *item;
-    uint8_t *dropped;
-    size_t at;
-    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
-    int err;
     LOCK_SCOPE(&x->lock);
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
+    cleanup_fd int all = -1, fd = -1;
+    char file[NAME_MAX + 1];
+    ssize_t n;
 
     if (!is_kept(name))
         return -EOPNOTSUPP;
-    err = begin_change(x, &dir);
-    if (err)
-        return err;
-    item = find(x, object, name);
-    if (!item)
+    if (attribute_file(name, file) < 0)
         return -ENODATA;
-    err = copy_set(x, &changed);
-    if (err)
-        return err;
-    at = (size_t)(item - x->set.items);
-    dropped = item->value;
-    changed.items[at] = changed.items[--changed.count];
-    err = replace(x, &dir, &changed);
-    if (!err)
-        free(dropped);
-    return err;
-}
-
-/* Removes the items of OBJECT from SET; their values go to DROPPED. Returns how many. */
-static size_t drop_object(struct xattr_set *set, const char *object, uint8_t **dropped)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < set->count;) {
-        if (strcmp(set->items[i].object, object) != 0) {
-            i++;
-            continue;
-        }
-        dropped[count++] = set->items[i].value;
-        set->items[i] = set->items[--set->count];
-    }
-    return count;
+    all = begin_change(x, &dir, false);
+    fd = open_object(x, all, object, false);
+    if (fd < 0)
+        return fd == -ENOENT ? -ENODATA : fd;
+    n = told(x, object, name, read_attribute(fd, file, NULL, 0));
+    if (n < 0)
+        return (int)n;
+    return unlinkat(fd, file, 0) < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
 int xattrs_move(struct xattrs *x, const char *object, const char *to)
 {
-    uint8_t *dropped[XATTRS_COUNT_MAX];
-    struct xattr_set changed;
-    size_t count, moved = 0;
-    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
-    int err;
     LOCK_SCOPE(&x->lock);
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
+    cleanup_fd int all = -1;
+    char file[NAME_MAX + 1], to_file[NAME_MAX + 1];
+    int err = object_file(object, file);
 
-    err = begin_change(x, &dir);
-    if (!err)
-        err = copy_set(x, &changed);
-    if (err)
+    if (!err && to)
+        err = object_file(to, to_file);
+    if (err || (to && !strcmp(object, to)))
         return err;
-    /* What had the new name before is replaced, and goes with all it had. */
-    count = drop_object(&changed, to ? to : object, dropped);
-    for (size_t i = 0; to && i < changed.count; i++)
-        if (!strcmp(changed.items[i].object, object)) {
-            snprintf(changed.items[i].object, sizeof(changed.items[i].object), "%s", to);
-            moved++;
-        }
-    if (!count && !moved) {
-        free(changed.items);
-        return 0;
-    }
-    err = replace(x, &dir, &changed);
-    for (size_t i = 0; !err && i < count; i++)
-        free(dropped[i]);
+    all = begin_change(x, &dir, false);
+    if (all < 0)
+        return all == -ENOENT ? 0 : all;
+    err = to ? move(all, file, to_file) : drop(all, file);
+    if (err)
+        log_error("%s: cannot change extended attributes: %s", dir.path, strerror(-err));
     return err;
 }

@@ -120,6 +120,12 @@ tests_unit_test_volume_SOURCES = tests/unit/test_volume.c $(shadow_sources) $(da
 tests_unit_test_volume_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_volume_LDADD = $(daemon_test_ldadd)
 tests_unit_test_volume_LDFLAGS = $(shadow_ldflags)
+
+check_PROGRAMS += tests/unit/test_xattrs
+tests_unit_test_xattrs_SOURCES = tests/unit/test_xattrs.c $(shadow_sources) $(daemon_test_support)
+tests_unit_test_xattrs_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_xattrs_LDADD = $(daemon_test_ldadd)
+tests_unit_test_xattrs_LDFLAGS = $(shadow_ldflags)
 endif
 
 # The rest of libvhdx, and the fuzz targets.

@@ -141,11 +141,26 @@ expect_fail 1 'read-only' touch "$export_dir/new"
 expect_fail 1 'read-only' setfattr -n user.new -v x "$VHDX"
 stop_serving
 
-note "a damaged file of attributes is refused and told"
-xattrs=$(echo "$STATE"/*.xattrs)
-printf X | dd of="$xattrs" bs=1 seek=40 conv=notrunc status=none
-expect_fail 2 'extended attributes.*remove the file' "$BUILD/fuse/vhdxfs" -f -o "state=$STATE" "$disk" "$export_dir"
+note "what is no attribute of ours is refused and told; the others go on"
+xattrs=$(echo "$STATE"/*.xattrs.d)
+mv "$xattrs/@vhdx/user.n59" "$SCRATCH/n59"
+ln -s "$SCRATCH/n59" "$xattrs/@vhdx/user.n59"
+echo "of an earlier build" >"${xattrs%.d}"
+serve "$disk" "$export_dir"
+expect_fail 1 'input/output error' getfattr -n user.n59 "$VHDX"
+expect_grep 'user.n59 of /vhdx is not ours.*remove it' "$SERVE_LOG"
+expect_fail 1 'input/output error' setfattr -n user.n59 -v x "$VHDX"
+expect_equal "n58" "$(getfattr --only-values -n user.n58 "$VHDX")" 58
+expect_equal "n59" "$(cat "$SCRATCH/n59")" 59
+stop_serving
+
+note "so is a directory of attributes that is none"
+mv "$xattrs" "$SCRATCH/attributes"
+ln -s "$SCRATCH/attributes" "$xattrs"
+expect_fail 2 'extended attributes.*move it away' "$BUILD/fuse/vhdxfs" -f -o "state=$STATE" "$disk" "$export_dir"
 rm "$xattrs"
 serve "$disk" "$export_dir"
+expect_fail 1 'no such attribute' getfattr -n user.n58 "$VHDX"
 stop_serving
+expect_equal "the earlier build's" "$(cat "${xattrs%.d}")" "of an earlier build"
 fsck_clean "$disk"

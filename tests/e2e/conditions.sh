@@ -145,9 +145,9 @@ stop_serving
 note "a refused start makes no state"
 elsewhere=$SCRATCH/elsewhere.d
 mkdir -m 700 "$elsewhere"
-echo damaged >"$elsewhere/$(blkid -s UUID -o value "$disk").xattrs"
+echo damaged >"$elsewhere/$(blkid -s UUID -o value "$disk").xattrs.d"
 expect_fail 2 'extended attributes' "$BUILD/fuse/vhdxfs" -f --pidfile="$SCRATCH/other.pid" -o "state=$elsewhere" "$disk" "$export_dir"
-expect_equal "what is there" "$(ls -A "$elsewhere")" "$(blkid -s UUID -o value "$disk").xattrs"
+expect_equal "what is there" "$(ls -A "$elsewhere")" "$(blkid -s UUID -o value "$disk").xattrs.d"
 
 note "a lock by somebody who may read the directory"
 chmod 755 "$elsewhere"

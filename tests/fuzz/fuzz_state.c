@@ -8,7 +8,6 @@
 #include "common/crc32c.h"
 #include "overlay/overlay_file.h"
 #include "state/store_file.h"
-#include "state/xattrs_file.h"
 #include "tests/fuzz/packed.h"
 #include "volume/layout.h"
 
@@ -20,23 +19,6 @@ static void seal(uint8_t *data, size_t length, size_t field)
 {
     put_le32(data + field, 0);
     put_le32(data + field, crc32c(0, data, length));
-}
-
-static void try_xattrs(uint8_t *data, size_t length, bool sealed)
-{
-    struct xattr_set set;
-    uint8_t *again;
-    size_t size;
-
-    if (sealed && length >= 12) /* magic, checksum, and what it covers */
-        put_le32(data + 8, crc32c(0, data + 12, length - 12));
-    if (xattr_set_decode(data, length, &set) != 0)
-        return;
-    if (xattr_set_encode(&set, &again, &size) != 0 || size != length ||
-        memcmp(again, data, size) != 0)
-        abort();
-    free(again);
-    xattr_set_free(&set);
 }
 
 static void try_state_header(const uint8_t *data, size_t length, bool sealed)
@@ -118,9 +100,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
         return 0;
     memcpy(copy, input + 1, length - 1);
     switch (input[0] & 7) {
-    case 0:
-        try_xattrs(copy, length - 1, sealed);
-        break;
     case 1:
         try_state_header(copy, length - 1, sealed);
         break;
