@@ -2,10 +2,14 @@
 /*
  * Small ordinary files beside the VHDX: Windows puts a distribution's shortcut.ico there, and
  * gives up the import when it cannot. They are real files in <identity>.files/ under the
- * state directory; their number and their sizes are limited. No directories, no links.
+ * state directory; their number and their sizes are limited. No directories, no links: what is
+ * no plain file there is not shown.
  *
- * A file is known by an inode number above BESIDE_INODES. All functions may be called from
- * any thread and return 0 or -errno.
+ * Nothing is cached: the folder is read when it is asked, so two instances that wait for the same
+ * partition show the same files. A file is known by an inode number, from BESIDE_INODES on. That
+ * comes from the file's own, and stays what it is over a rename and a restart; the number of a
+ * removed file does not mean a later one. All functions may be called from any thread and return
+ * 0 or -errno.
  */
 #ifndef STATE_BESIDE_H
 #define STATE_BESIDE_H
@@ -41,7 +45,10 @@ int beside_lookup(struct beside *beside, const char *name, uint64_t *inode, stru
 int beside_stat(struct beside *beside, uint64_t inode, struct stat *st);
 /* The name that INODE has now; -ESTALE when it is gone. NAME has BESIDE_NAME_MAX + 1 bytes. */
 int beside_name(struct beside *beside, uint64_t inode, char *name);
-/* The INDEXth file, for listing; false behind the last one. */
+/*
+ * The INDEXth file, for listing; false behind the last one. When files come and go meanwhile,
+ * a listing may miss others or have them twice.
+ */
 bool beside_at(struct beside *beside, unsigned index, char *name, uint64_t *inode);
 
 /* A descriptor, or -errno. FLAGS: the access mode, and O_EXCL and O_TRUNC. */

@@ -138,3 +138,55 @@ int state_dir_set_aside(const struct state_dir *dir, struct failure *failure)
     log_warning("the old state was kept as %s beside %s", aside, dir->path);
     return 0;
 }
+
+static int enter_folder(const struct state_folder *folder, struct state_dir *dir, bool read_only,
+                        struct failure *failure)
+{
+    int err = state_dir_enter(dir, folder->directory, folder->identity, read_only, failure);
+
+    state_dir_select(dir, folder->suffix);
+    return err;
+}
+
+int state_folder_init(struct state_folder *folder, const char *directory, const char *identity,
+                      const char *suffix, bool read_only, struct failure *failure)
+{
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
+    cleanup_fd int fd = -1;
+    int err;
+
+    *folder = (struct state_folder){.suffix = suffix, .read_only = read_only};
+    snprintf(folder->directory, sizeof(folder->directory), "%s", directory);
+    snprintf(folder->identity, sizeof(folder->identity), "%s", identity);
+    err = enter_folder(folder, &dir, read_only, failure);
+    if (err)
+        return err == -ENOENT && read_only ? 0 : err;
+    fd = own_directory_open(dir.fd, dir.name);
+    if (fd >= 0 || fd == -ENOENT)
+        return 0;
+    return failed(failure, EXIT_UNSAFE, fd,
+                  "%s: cannot use it for extended attributes or files: %s; it must be a directory "
+                  "of your own that nobody else can write to; move it away to go on without it",
+                  dir.path, strerror(-fd));
+}
+
+int state_folder_open(const struct state_folder *folder)
+{
+    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
+    int err = enter_folder(folder, &dir, true, NULL);
+
+    return err ? err : own_directory_open(dir.fd, dir.name);
+}
+
+int state_folder_change(const struct state_folder *folder, bool make, struct state_dir *dir)
+{
+    struct failure failure = {0};
+    int fd = folder->read_only ? -EROFS : enter_folder(folder, dir, false, &failure);
+
+    if (!fd)
+        fd = make ? own_directory_make(dir->fd, dir->name) : own_directory_open(dir->fd, dir->name);
+    if (fd < 0 && fd != -ENOENT && fd != -EROFS)
+        log_error("%s/%s.%s: cannot change it: %s", folder->directory, folder->identity,
+                  folder->suffix, *failure.text ? failure.text : strerror(-fd));
+    return fd;
+}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where a state file lies: names, ownership, locking and atomic replacement. See store.h. */
+/*
+ * Where a state file lies: names, ownership, locking and atomic replacement (see store.h). And
+ * directories beside it, for what is kept in many files (xattrs.h, beside.h).
+ */
 #ifndef STATE_DIRECTORY_H
 #define STATE_DIRECTORY_H
 
@@ -49,5 +52,24 @@ void state_dir_abandon(const struct state_dir *dir);
 
 /* Renames the state file to one with the time in it. */
 int state_dir_set_aside(const struct state_dir *dir, struct failure *failure);
+
+/* <identity>.SUFFIX in the state directory. It is opened when it is needed, and made as late. */
+struct state_folder {
+    char directory[PATH_MAX];
+    char identity[65];
+    const char *suffix;
+    bool read_only;
+};
+
+/* Looks whether it can be used, if it is there; makes only the state directory. 0 or -errno. */
+int state_folder_init(struct state_folder *folder, const char *directory, const char *identity,
+                      const char *suffix, bool read_only, struct failure *failure);
+/* To be read. A descriptor, -ENOENT when it is not made yet, or another -errno. */
+int state_folder_open(const struct state_folder *folder);
+/*
+ * To be changed, by nobody else before state_dir_close(DIR); made with MAKE. The same, and -EROFS.
+ * The log has the reason.
+ */
+int state_folder_change(const struct state_folder *folder, bool make, struct state_dir *dir);
 
 #endif

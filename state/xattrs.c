@@ -18,9 +18,7 @@
 
 struct xattrs {
     pthread_mutex_t lock; /* among our own threads; among instances it is the state directory's */
-    char directory[PATH_MAX];
-    char identity[65];
-    bool read_only;
+    struct state_folder folder;
 };
 
 /* --- names ---------------------------------------------------------------------- */
@@ -88,17 +86,8 @@ static ssize_t told(const struct xattrs *x, const char *object, const char *name
     if (n == -EIO)
         log_error("%s/%s.xattrs.d: what is there for %s of %s is not ours or cannot be read; "
                   "remove it to go on without it",
-                  x->directory, x->identity, name, object);
+                  x->folder.directory, x->folder.identity, name, object);
     return n;
-}
-
-static int enter(const struct xattrs *x, struct state_dir *dir, bool read_only,
-                 struct failure *failure)
-{
-    int err = state_dir_enter(dir, x->directory, x->identity, read_only, failure);
-
-    state_dir_select(dir, "xattrs.d");
-    return err;
 }
 
 /* The directory of an object in ALL, which may be -errno. A descriptor, or -errno. */
@@ -116,31 +105,9 @@ static int open_object(const struct xattrs *x, int all, const char *object, bool
 
 static int open_for_reading(const struct xattrs *x, const char *object)
 {
-    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
-    cleanup_fd int all = -1;
-    int err = enter(x, &dir, true, NULL);
+    cleanup_fd int all = state_folder_open(&x->folder);
 
-    if (err)
-        return err;
-    all = own_directory_open(dir.fd, dir.name);
     return open_object(x, all, object, false);
-}
-
-/*
- * Begins a change: the attributes are ours alone until state_dir_close(). Returns a descriptor of
- * the directory of all objects, or -errno.
- */
-static int begin_change(const struct xattrs *x, struct state_dir *dir, bool make)
-{
-    struct failure failure = {0};
-    int fd = x->read_only ? -EROFS : enter(x, dir, false, &failure);
-
-    if (!fd)
-        fd = make ? own_directory_make(dir->fd, dir->name) : own_directory_open(dir->fd, dir->name);
-    if (fd < 0 && fd != -ENOENT)
-        log_error("%s: cannot change extended attributes: %s", x->directory,
-                  *failure.text ? failure.text : strerror(-fd));
-    return fd;
 }
 
 static bool fits(const struct stat *st)
@@ -280,26 +247,12 @@ static int move(int all, const char *from, const char *to)
 int xattrs_open(struct xattrs **xattrs, const char *directory, const char *identity, bool read_only,
                 struct failure *failure)
 {
-    cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_free struct xattrs *x = calloc(1, sizeof(*x));
-    cleanup_fd int all = -1;
-    int err;
+    int err = x ? state_folder_init(&x->folder, directory, identity, "xattrs.d", read_only, failure)
+                : -ENOMEM;
 
-    if (!x)
-        return -ENOMEM;
-    x->read_only = read_only;
-    snprintf(x->directory, sizeof(x->directory), "%s", directory);
-    snprintf(x->identity, sizeof(x->identity), "%s", identity);
-    err = enter(x, &dir, read_only, failure);
-    if (err && !(err == -ENOENT && read_only))
+    if (err)
         return err;
-    all = err ? err : own_directory_open(dir.fd, dir.name);
-    if (all < 0 && all != -ENOENT)
-        return failed(failure, EXIT_UNSAFE, all,
-                      "%s: cannot use it as the directory of extended attributes: %s; it must be a "
-                      "directory of your own that nobody else can write to; move it away to go on "
-                      "without them",
-                      dir.path, strerror(-all));
     pthread_mutex_init(&x->lock, NULL);
     *xattrs = steal_pointer(&x);
     return 0;
@@ -326,7 +279,7 @@ int xattrs_set(struct xattrs *x, const char *object, const char *name, const voi
         return err;
     if (size > XATTRS_VALUE_MAX)
         return -E2BIG;
-    all = begin_change(x, &dir, true);
+    all = state_folder_change(&x->folder, true, &dir);
     fd = open_object(x, all, object, true);
     if (fd < 0)
         return fd;
@@ -387,7 +340,7 @@ int xattrs_remove(struct xattrs *x, const char *object, const char *name)
         return -EOPNOTSUPP;
     if (attribute_file(name, file) < 0)
         return -ENODATA;
-    all = begin_change(x, &dir, false);
+    all = state_folder_change(&x->folder, false, &dir);
     fd = open_object(x, all, object, false);
     if (fd < 0)
         return fd == -ENOENT ? -ENODATA : fd;
@@ -409,7 +362,7 @@ int xattrs_move(struct xattrs *x, const char *object, const char *to)
         err = object_file(to, to_file);
     if (err || (to && !strcmp(object, to)))
         return err;
-    all = begin_change(x, &dir, false);
+    all = state_folder_change(&x->folder, false, &dir);
     if (all < 0)
         return all == -ENOENT ? 0 : all;
     err = to ? move(all, file, to_file) : drop(all, file);

@@ -121,6 +121,12 @@ tests_unit_test_volume_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_volume_LDADD = $(daemon_test_ldadd)
 tests_unit_test_volume_LDFLAGS = $(shadow_ldflags)
 
+check_PROGRAMS += tests/unit/test_beside
+tests_unit_test_beside_SOURCES = tests/unit/test_beside.c $(shadow_sources) $(daemon_test_support)
+tests_unit_test_beside_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_beside_LDADD = $(daemon_test_ldadd)
+tests_unit_test_beside_LDFLAGS = $(shadow_ldflags)
+
 check_PROGRAMS += tests/unit/test_xattrs
 tests_unit_test_xattrs_SOURCES = tests/unit/test_xattrs.c $(shadow_sources) $(daemon_test_support)
 tests_unit_test_xattrs_CFLAGS = $(daemon_test_cflags)
