@@ -132,8 +132,10 @@ static ssize_t read_attribute(int object, const char *file, void *value, size_t 
     struct stat st;
 
     if (fd < 0)
-        return errno == ENOENT ? -ENODATA : -EIO;
-    if (fstat(fd, &st) < 0 || !fits(&st))
+        return errno == ENOENT ? -ENODATA : errno == ELOOP || errno == ENXIO ? -EIO : -errno;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!fits(&st))
         return -EIO;
     if (size && size < (size_t)st.st_size)
         return -ERANGE;
