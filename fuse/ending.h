@@ -7,7 +7,7 @@
 #ifndef FUSE_ENDING_H
 #define FUSE_ENDING_H
 
-#include "fuse/fuse_api.h"
+#include "fuse/libfuse.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

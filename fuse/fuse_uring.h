@@ -10,7 +10,7 @@
 #ifndef FUSE_FUSE_URING_H
 #define FUSE_FUSE_URING_H
 
-#include "fuse/fuse_api.h"
+#include "fuse/libfuse.h"
 #include "fuse/options.h"
 
 /*

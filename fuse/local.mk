@@ -19,7 +19,7 @@ daemon_libs = libdaemon.a libexport.a libvolume.a liboverlay.a libstate.a libntf
 sbin_PROGRAMS += fuse/vhdxfs
 fuse_vhdxfs_SOURCES = \
 	fuse/ending.c fuse/ending.h \
-	fuse/fuse_api.h \
+	fuse/libfuse.h \
 	fuse/fuse_uring.c fuse/fuse_uring.h \
 	fuse/main.c \
 	fuse/operations.c fuse/operations.h \

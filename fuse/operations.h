@@ -10,7 +10,7 @@
 #define FUSE_OPERATIONS_H
 
 #include "export/export.h"
-#include "fuse/fuse_api.h"
+#include "fuse/libfuse.h"
 #include "fuse/options.h"
 #include "state/beside.h"
 #include "state/xattrs.h"
