@@ -7,7 +7,7 @@
 #ifndef FUSE_BESIDE_OPERATIONS_H
 #define FUSE_BESIDE_OPERATIONS_H
 
-#include "fuse/operations.h"
+#include "fuse/tree.h"
 
 void beside_op_lookup(fuse_req_t req, const char *name);
 void beside_op_getattr(fuse_req_t req, fuse_ino_t ino);

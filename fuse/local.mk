@@ -27,6 +27,7 @@ fuse_vhdxfs_SOURCES = \
 	fuse/serve.c fuse/serve.h \
 	fuse/beside_operations.c fuse/beside_operations.h \
 	fuse/transport.c fuse/transport.h \
+	fuse/tree.c fuse/tree.h \
 	fuse/xattr_operations.c fuse/xattr_operations.h
 fuse_vhdxfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS) $(CAP_CFLAGS) $(SECCOMP_CFLAGS)
 fuse_vhdxfs_LDADD = $(daemon_libs) $(FUSE_LIBS) $(CAP_LIBS) $(SECCOMP_LIBS)

@@ -13,6 +13,7 @@
 #include "fuse/operations.h"
 #include "fuse/privileges.h"
 #include "fuse/transport.h"
+#include "fuse/tree.h"
 #include "overlay/commit.h"
 
 #include <errno.h>

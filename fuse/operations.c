@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "fuse/beside_operations.h"
 #include "fuse/fuse_uring.h"
+#include "fuse/tree.h"
 #include "fuse/wire.h"
 #include "fuse/xattr_operations.h"
 
@@ -40,31 +41,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         t->ready(t->ready_arg);
 }
 
-static void fill_attributes(const struct tree *t, fuse_ino_t ino, struct stat *st)
-{
-    const struct options *o = t->options;
-    mode_t mode = 0666 & ~o->umask;
-
-    memset(st, 0, sizeof(*st));
-    st->st_ino = ino;
-    st->st_uid = o->uid;
-    st->st_gid = o->gid;
-    st->st_mtim = st->st_ctim = st->st_atim = export_modified(t->exported);
-    st->st_blksize = 4096;
-    if (!is_view(t, ino)) {
-        st->st_mode = S_IFDIR | (0777 & ~o->umask);
-        st->st_nlink = 2;
-        return;
-    }
-    if (o->settings.read_only)
-        mode &= ~(mode_t)0222;
-    st->st_mode = S_IFREG | mode;
-    st->st_nlink = 1;
-    st->st_size = (off_t)export_size(t->exported, view_of(ino));
-    /* Every byte counts as allocated: Windows refuses sparse files. */
-    st->st_blocks = st->st_size / 512;
-}
-
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct stat st;
@@ -74,7 +50,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         beside_op_getattr(req, ino);
         return;
     }
-    fill_attributes(tree_of(req), ino, &st);
+    tree_attributes(tree_of(req), ino, &st);
     fuse_reply_attr(req, &st, ATTRIBUTE_LIFE);
 }
 
@@ -102,7 +78,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
         beside_op_setattr(req, ino, attr, to_set);
         return;
     }
-    fill_attributes(t, ino, &st);
+    tree_attributes(t, ino, &st);
     if ((to_set & FUSE_SET_ATTR_SIZE && attr->st_size != st.st_size) ||
         (to_set & FUSE_SET_ATTR_MODE && (attr->st_mode & 07777) != (st.st_mode & 07777)) ||
         (to_set & FUSE_SET_ATTR_UID && attr->st_uid != st.st_uid) ||
@@ -115,18 +91,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     }
     if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW))
         export_set_modified(t->exported, wanted_time(attr, to_set));
-    fill_attributes(t, ino, &st);
+    tree_attributes(t, ino, &st);
     fuse_reply_attr(req, &st, ATTRIBUTE_LIFE);
-}
-
-/* The inode of the view of that name, or 0. */
-static fuse_ino_t view_named(const struct tree *t, const char *name)
-{
-    const struct options *o = t->options;
-
-    if (!strcmp(name, o->settings.name))
-        return VHDX_INODE;
-    return o->settings.disk && !strcmp(name, DISK_NAME) ? DISK_INODE : 0;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -139,32 +105,13 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         fuse_reply_err(req, ENOTDIR);
         return;
     }
-    entry.ino = view_named(t, name);
+    entry.ino = tree_view_named(t, name);
     if (!entry.ino) {
         beside_op_lookup(req, name);
         return;
     }
-    fill_attributes(t, entry.ino, &entry.attr);
+    tree_attributes(t, entry.ino, &entry.attr);
     fuse_reply_entry(req, &entry);
-}
-
-/* The INDEXth name of the directory and its inode number; false behind the last one. */
-static bool entry_at(struct tree *t, size_t index, char name[256], fuse_ino_t *ino)
-{
-    const char *fixed[] = {".", "..", t->options->settings.name, DISK_NAME};
-    const fuse_ino_t inodes[] = {FUSE_ROOT_ID, FUSE_ROOT_ID, VHDX_INODE, DISK_INODE};
-    size_t count = ARRAY_SIZE(fixed) - !t->options->settings.disk;
-    uint64_t beside_inode;
-
-    if (index < count) {
-        snprintf(name, 256, "%s", fixed[index]);
-        *ino = inodes[index];
-        return true;
-    }
-    if (!beside_at(t->beside, (unsigned)(index - count), name, &beside_inode))
-        return false;
-    *ino = beside_inode;
-    return true;
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
@@ -182,7 +129,7 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     }
     if (size > sizeof(buffer))
         size = sizeof(buffer);
-    for (size_t i = (size_t)offset; entry_at(t, i, name, &entry); i++) {
+    for (size_t i = (size_t)offset; tree_entry_at(t, i, name, &entry); i++) {
         struct stat st = {.st_ino = entry, .st_mode = i < 2 ? S_IFDIR : S_IFREG};
         size_t n = fuse_add_direntry(req, buffer + used, size - used, name, &st, (off_t)i + 1);
 
@@ -191,45 +138,6 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
         used += n;
     }
     fuse_reply_buf(req, buffer, used);
-}
-
-/* Opens a view. When that found it changed, the kernel must not go on with the old times. */
-static int open_view(struct tree *t, fuse_ino_t ino, bool writes, struct failure *failure)
-{
-    struct timespec before = export_modified(t->exported), now;
-    int err = export_open(t->exported, view_of(ino), writes, failure);
-
-    now = export_modified(t->exported);
-    if (!err && (now.tv_sec != before.tv_sec || now.tv_nsec != before.tv_nsec))
-        fuse_lowlevel_notify_inval_inode(t->fuse, ino, -1, 0);
-    return err;
-}
-
-int tree_open(struct tree *t, fuse_ino_t ino, int flags)
-{
-    bool writing = opens_for_writing(flags);
-    struct failure failure = {.text = "out of memory"};
-    int err;
-
-    if (t->options->settings.read_only && writing)
-        return -EROFS;
-    err = open_view(t, ino, writing, &failure);
-    if (!err)
-        return 0;
-    log_error("open refused: %s", failure.text);
-    return err == -EBUSY ? -EBUSY : -EIO;
-}
-
-int tree_write(struct tree *t, fuse_ino_t ino, int flags, const void *data, size_t size,
-               uint64_t offset, size_t *done)
-{
-    int err = export_write(t->exported, view_of(ino), data, size, offset, done);
-
-    if (!err && flags & O_DSYNC) /* a part of O_SYNC */
-        err = export_flush(t->exported);
-    if (err)
-        *done = 0;
-    return err;
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -380,17 +288,11 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_statfs(req, &st);
 }
 
-/* Whether NAME in PARENT shows the partition: it cannot be removed or renamed. */
-static bool names_view(const struct tree *t, fuse_ino_t parent, const char *name)
-{
-    return parent == FUSE_ROOT_ID && view_named(t, name);
-}
-
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct tree *t = tree_of(req);
 
-    if (names_view(t, parent, name)) {
+    if (tree_names_view(t, parent, name)) {
         log_warning("refused to delete %s: it is the partition", name);
         reply_error(req, -EPERM);
         return;
@@ -410,7 +312,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
     struct tree *t = tree_of(req);
 
-    if (names_view(t, parent, name) || names_view(t, newparent, newname)) {
+    if (tree_names_view(t, parent, name) || tree_names_view(t, newparent, newname)) {
         log_warning("refused to rename %s to %s", name, newname);
         reply_error(req, -EPERM);
         return;
@@ -422,7 +324,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
                       struct fuse_file_info *fi)
 {
     (void)mode;
-    if (parent != FUSE_ROOT_ID || names_view(tree_of(req), parent, name))
+    if (parent != FUSE_ROOT_ID || tree_names_view(tree_of(req), parent, name))
         reply_error(req, -EEXIST);
     else
         beside_op_create(req, name, fi);

@@ -5,8 +5,8 @@
 #ifndef FUSE_SERVE_H
 #define FUSE_SERVE_H
 
-#include "fuse/operations.h"
 #include "fuse/slots.h"
+#include "fuse/tree.h"
 
 struct server {
     struct fuse_session *fuse;

@@ -3,7 +3,7 @@
 #ifndef FUSE_XATTR_OPERATIONS_H
 #define FUSE_XATTR_OPERATIONS_H
 
-#include "fuse/operations.h"
+#include "fuse/tree.h"
 
 void xattr_op_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                   int flags);
