@@ -146,23 +146,3 @@ need_fs() {
         need mkfs.ntfs ntfs-3g
     fi
 }
-
-# need_uring: skips unless FUSE over io_uring may come of vhdxfs's option io_uring=on.
-need_uring() {
-    local library parameter=/sys/module/fuse/parameters/enable_uring
-    library=$("$VHDXFS" --version | sed -n 's/.*(libfuse \([0-9.]*\).*/\1/p')
-    [[ $library ]] || skip "this vhdxfs does not say its libfuse's version"
-    printf '%s\n' 3.18 "$library" | sort -CV ||
-        skip "FUSE over io_uring needs libfuse 3.18; this vhdxfs has $library"
-    [[ -e $parameter ]] || skip "this kernel has no FUSE over io_uring"
-    [[ $(<"$parameter") == Y ]] || skip "FUSE over io_uring is off (root does: echo Y > $parameter)"
-}
-
-# check_uring: skips when the daemon that serves does not use io_uring after all. libfuse then says so and goes on through
-# /dev/fuse, which is the arm vhdxfs. With io_uring, it has a thread named fuse-ring-N for each processor's queue.
-check_uring() {
-    local log
-    log=$(grep -Ei 'fail.*io[-_]uring' "$SERVE_LOG" | tail -n 1 || true)
-    [[ ! $log ]] || skip "io_uring was asked for and not used: ${log#vhdxfs: }"
-    grep -qs ^fuse-ring- "/proc/$SERVE_PID/task/"*/comm || skip "io_uring was asked for and not used: no thread serves it"
-}

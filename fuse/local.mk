@@ -20,7 +20,6 @@ sbin_PROGRAMS += fuse/vhdxfs
 fuse_vhdxfs_SOURCES = \
 	fuse/ending.c fuse/ending.h \
 	fuse/libfuse.h \
-	fuse/fuse_uring.c fuse/fuse_uring.h \
 	fuse/main.c \
 	fuse/operations.c fuse/operations.h \
 	fuse/privileges.c fuse/privileges.h \

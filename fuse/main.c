@@ -8,7 +8,6 @@
 #include "export/start.h"
 #include "fuse/daemon.h"
 #include "fuse/ending.h"
-#include "fuse/fuse_uring.h"
 #include "fuse/mountpoint.h"
 #include "fuse/operations.h"
 #include "fuse/privileges.h"
@@ -35,8 +34,7 @@ static void forward_fuse_log(enum fuse_log_level level, const char *format, va_l
 }
 
 /* The options libfuse and the kernel see, escaped where they come from the user. */
-static int fuse_arguments(struct fuse_args *args, const struct options *o, const char *device,
-                          bool over_uring)
+static int fuse_arguments(struct fuse_args *args, const struct options *o, const char *device)
 {
     cleanup_free char *fsname = NULL, *list = NULL;
     int bad = 0;
@@ -50,8 +48,6 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
         bad |= fuse_opt_add_opt(&list, "ro");
     if (o->fuse)
         bad |= fuse_opt_add_opt(&list, o->fuse);
-    if (over_uring)
-        bad |= fuse_opt_add_opt(&list, "io_uring");
     bad |= fuse_opt_add_arg(args, "vhdxfs");
     bad |= fuse_opt_add_arg(args, "-o");
     bad |= fuse_opt_add_arg(args, list ? list : "");
@@ -63,7 +59,7 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
 /* With -s: everything in this one thread, by libfuse. */
 static int serve_single(struct fuse_session *se, struct failure *failure)
 {
-    int err = fuse_set_signal_handlers(se) < 0 ? -EINVAL : privileges_drop(false, failure);
+    int err = fuse_set_signal_handlers(se) < 0 ? -EINVAL : privileges_drop(failure);
 
     if (!err)
         err = fuse_session_loop(se);
@@ -71,8 +67,7 @@ static int serve_single(struct fuse_session *se, struct failure *failure)
     return err;
 }
 
-static int serve_parallel(struct fuse_session *se, struct tree *tree, bool over_uring,
-                          struct failure *failure)
+static int serve_parallel(struct fuse_session *se, struct tree *tree, struct failure *failure)
 {
     struct server server = {
         .fuse = se, .tree = tree, .fd = fuse_session_fd(se), .all_libfuse = tree->options->debug};
@@ -82,7 +77,7 @@ static int serve_parallel(struct fuse_session *se, struct tree *tree, bool over_
 
     if (err)
         return err;
-    err = privileges_drop(over_uring, failure);
+    err = privileges_drop(failure);
     if (!err)
         err = ending_watch(&ending, se);
     if (!err) {
@@ -94,16 +89,15 @@ static int serve_parallel(struct fuse_session *se, struct tree *tree, bool over_
 }
 
 /* Serves until it is unmounted or told to stop. */
-static int serve_mounted(struct fuse_session *se, struct tree *tree, bool over_uring,
-                         struct daemon *daemon, struct failure *failure)
+static int serve_mounted(struct fuse_session *se, struct tree *tree, struct daemon *daemon,
+                         struct failure *failure)
 {
     const struct options *o = tree->options;
     int err = daemon_start(daemon, !o->foreground, o->pidfile);
 
     *failure = (struct failure){0};
     if (!err)
-        err = o->single_thread ? serve_single(se, failure)
-                               : serve_parallel(se, tree, over_uring, failure);
+        err = o->single_thread ? serve_single(se, failure) : serve_parallel(se, tree, failure);
     log_info("%s: ending", tree->exported->facts.path);
     if (err >= 0) /* positive: the signal that ended it */
         return 0;
@@ -118,11 +112,8 @@ static int mount_and_serve(struct tree *tree, const char *mountpoint, struct dae
     struct exported *exported = tree->exported;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_session *se = NULL;
-    bool over_uring = false;
-    int err = fuse_uring_choose(tree->options, &over_uring, failure);
+    int err = fuse_arguments(&args, tree->options, exported->facts.path);
 
-    if (!err)
-        err = fuse_arguments(&args, tree->options, exported->facts.path, over_uring);
     tree->ready = daemon_ready;
     tree->ready_arg = daemon;
     if (!err) {
@@ -134,7 +125,7 @@ static int mount_and_serve(struct tree *tree, const char *mountpoint, struct dae
         err = failed(failure, EXIT_IO_ERROR, -EIO, "cannot mount on %s (the reason is above)",
                      mountpoint);
     if (!err) {
-        err = serve_mounted(se, tree, over_uring, daemon, failure);
+        err = serve_mounted(se, tree, daemon, failure);
         mountpoint_leave(mountpoint, fuse_session_fd(se));
         fuse_session_unmount(se);
     }

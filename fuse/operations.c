@@ -3,7 +3,6 @@
 
 #include "common/log.h"
 #include "fuse/beside_operations.h"
-#include "fuse/fuse_uring.h"
 #include "fuse/tree.h"
 #include "fuse/wire.h"
 #include "fuse/xattr_operations.h"
@@ -181,12 +180,10 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-    void *buffer = fuse_uring_payload(req, size);
+    void *buffer = backing_thread_buffer(size);
     size_t done = 0;
     int err = -ENOMEM;
 
-    if (!buffer)
-        buffer = backing_thread_buffer(size);
     if (buffer && is_beside(ino))
         err = beside_op_read(buffer, size, offset, fi, &done);
     else if (buffer)

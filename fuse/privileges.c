@@ -87,9 +87,10 @@ static const char *const refused[] = {
     "pidfd_getfd",
     "iopl",
     "ioperm",
+    "io_uring_setup",
 };
 
-static int refuse_calls(bool rings)
+static int refuse_calls(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int err = 0;
@@ -106,8 +107,6 @@ static int refuse_calls(bool rings)
         if (err == -EDOM || err == -EACCES)
             err = 0;
     }
-    if (!err && !rings)
-        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0);
     if (!err)
         err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
                                SCMP_A0(SCMP_CMP_NE, AF_UNIX));
@@ -117,7 +116,7 @@ static int refuse_calls(bool rings)
     return err;
 }
 
-int privileges_drop(bool rings, struct failure *failure)
+int privileges_drop(struct failure *failure)
 {
     const char *what = "drop capabilities";
     int err = 0;
@@ -131,7 +130,7 @@ int privileges_drop(bool rings, struct failure *failure)
     }
     if (!err && !SANITIZED) {
         what = "install the system call filter";
-        err = refuse_calls(rings);
+        err = refuse_calls();
     }
     return err ? failed(failure, EXIT_IO_ERROR, err, "cannot %s: %s", what, strerror(-err)) : 0;
 }

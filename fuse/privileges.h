@@ -16,9 +16,7 @@
 
 #include "common/failure.h"
 
-#include <stdbool.h>
-
-/* Before there are threads. RINGS: io_uring may still be set up. Returns 0 or -errno. */
-int privileges_drop(bool rings, struct failure *failure);
+/* Before there are threads; no ring of io_uring can be made afterwards. Returns 0 or -errno. */
+int privileges_drop(struct failure *failure);
 
 #endif

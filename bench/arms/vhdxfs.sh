@@ -3,9 +3,7 @@
 # vhdxfs with the options given: the payload in the exposed VHDX.
 . "$(dirname "$0")/../arm.sh"
 
-[[ " $* " != *io_uring=on* ]] || need_uring
 begin
 
 serve_device "$@"
-[[ " $* " != *io_uring=on* ]] || check_uring
 offer "$VHDX" $((P + RAW_OFFSET)) "pid=$SERVE_PID"
