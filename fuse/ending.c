@@ -1,61 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/ending.h"
 
-#include "fuse/workers.h"
-
 #include <errno.h>
 #include <signal.h>
-#include <time.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-static void nothing(int number)
+static struct fuse_session *watched;
+static int wake;
+
+static void end(int number)
 {
+    int before = errno;
+
     (void)number;
+    fuse_session_exit(watched);
+    eventfd_write(wake, 1);
+    errno = before;
 }
 
-static void ending_signals(sigset_t *set)
+static void handle(void (*handler)(int))
 {
-    sigemptyset(set);
-    sigaddset(set, SIGHUP);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
+    /* What is under way goes on; poll(2) returns all the same. */
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+    sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
-static void *watch(void *arg)
+int ending_watch(struct fuse_session *session)
 {
-    const struct timespec pause = {.tv_nsec = 10000000};
-    struct ending *e = arg;
-    sigset_t set;
-    int number;
-
-    ending_signals(&set);
-    sigwait(&set, &number);
-    fuse_session_exit(e->session);
-    while (!atomic_load(&e->over)) {
-        pthread_kill(e->main, SIGUSR1);
-        nanosleep(&pause, NULL);
-    }
-    return NULL;
-}
-
-int ending_watch(struct ending *e, struct fuse_session *session)
-{
-    struct sigaction interrupt = {.sa_handler = nothing}; /* calls are not restarted */
-    sigset_t set;
-
-    e->session = session;
-    e->main = pthread_self();
-    atomic_store(&e->over, false);
-    ending_signals(&set);
-    signal(SIGPIPE, SIG_IGN);
-    if (sigaction(SIGUSR1, &interrupt, NULL) < 0)
+    watched = session;
+    wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake < 0)
         return -errno;
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    return quiet_thread(&e->watcher, watch, e);
+    signal(SIGPIPE, SIG_IGN);
+    handle(end);
+    return wake;
 }
 
-void ending_stop(struct ending *e)
+void ending_stop(void)
 {
-    atomic_store(&e->over, true);
-    pthread_kill(e->watcher, SIGTERM);
-    pthread_join(e->watcher, NULL);
+    handle(SIG_IGN);
+    close(wake);
 }

@@ -72,17 +72,18 @@ static int serve_parallel(struct fuse_session *se, struct tree *tree, struct fai
     struct server server = {
         .fuse = se, .tree = tree, .fd = fuse_session_fd(se), .all_libfuse = tree->options->debug};
     struct transport *transport;
-    struct ending ending;
     int err = transport_make(&transport);
 
     if (err)
         return err;
     err = privileges_drop(failure);
-    if (!err)
-        err = ending_watch(&ending, se);
+    if (!err) {
+        server.wake = ending_watch(se);
+        err = server.wake < 0 ? server.wake : 0;
+    }
     if (!err) {
         err = transport_run(transport, &server);
-        ending_stop(&ending);
+        ending_stop();
     }
     transport_free(transport);
     return err;

@@ -12,6 +12,7 @@ struct server {
     struct fuse_session *fuse;
     struct tree *tree;
     int fd;           /* of the FUSE session */
+    int wake;         /* can be read when the session was told to exit */
     bool all_libfuse; /* nothing is handled here: so that libfuse's log of requests is complete */
 };
 

@@ -198,14 +198,18 @@ static void rest(struct transport *t)
     t->loaded = false;
 }
 
-/* For requests, and for what is under way. */
+/*
+ * For requests, and for what is under way. What is with the device must be waited for in any case;
+ * with nothing there, being told to exit ends the waiting, too.
+ */
 static int wait_for_more(struct transport *t)
 {
-    struct pollfd fd = {.fd = t->server.fd, .events = POLLIN};
+    struct pollfd fds[] = {{.fd = t->server.fd, .events = POLLIN},
+                           {.fd = t->server.wake, .events = POLLIN}};
 
     if (t->flying)
         return ring_wait(t->ring, t->full ? -1 : t->server.fd);
-    if (poll(&fd, 1, t->loaded ? REST_MS : -1) < 0 && errno != EINTR)
+    if (poll(fds, ARRAY_SIZE(fds), t->loaded ? REST_MS : -1) < 0 && errno != EINTR)
         return -errno;
     if (t->loaded && monotonic_ns() - t->load >= REST_MS * UINT64_C(1000000))
         rest(t);

@@ -36,25 +36,18 @@ static void *run(void *arg)
     return NULL;
 }
 
-int quiet_thread(pthread_t *thread, void *(*start)(void *), void *arg)
+static int add_thread(struct workers *w)
 {
     sigset_t all, before;
     int err;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(thread, NULL, start, arg);
+    err = pthread_create(&w->threads[w->count], NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
-}
-
-static int add_thread(struct workers *w)
-{
-    int err = quiet_thread(&w->threads[w->count], run, w);
-
     if (!err)
         w->count++;
-    return err;
+    return -err;
 }
 
 int workers_start(struct workers *w, void (*work)(void *, struct slot *), void *arg)

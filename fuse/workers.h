@@ -28,7 +28,4 @@ void workers_give(struct workers *workers, struct slot *slot);
 /* Returns when all that was given is done and the threads have ended. */
 void workers_end(struct workers *workers);
 
-/* A thread that gets no signals. 0 or -errno. */
-int quiet_thread(pthread_t *thread, void *(*run)(void *), void *arg);
-
 #endif
