@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/beside_operations.h"
 
+#include "common/cleanup.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
 /* Owner and mode are those of the VHDX, whoever made the file. */
@@ -114,7 +115,7 @@ void beside_op_create(fuse_req_t req, const char *name, struct fuse_file_info *f
 
 void beside_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    int fd = beside_open_file(tree_of(req)->beside, ino, fi->flags);
+    int fd = is_beside(ino) ? beside_open_file(tree_of(req)->beside, ino, fi->flags) : -EISDIR;
 
     if (fd < 0) {
         reply_error(req, fd);
@@ -131,24 +132,36 @@ void beside_op_release(fuse_req_t req, struct fuse_file_info *fi)
     reply_error(req, 0);
 }
 
-int beside_op_read(void *data, size_t size, off_t offset, const struct fuse_file_info *fi,
-                   size_t *done)
+void beside_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
 {
-    ssize_t n = pread((int)fi->fh, data, size, offset);
+    cleanup_free void *data = malloc(size ? size : 1);
+    ssize_t n;
 
-    *done = n < 0 ? 0 : (size_t)n;
-    return n < 0 ? -errno : 0;
+    if (!data || !is_beside(ino)) { /* others have no descriptor in fi->fh */
+        reply_error(req, data ? -EBADF : -ENOMEM);
+        return;
+    }
+    n = pread((int)fi->fh, data, size, offset);
+    if (n < 0)
+        reply_error(req, -errno);
+    else
+        fuse_reply_buf(req, data, (size_t)n);
 }
 
-int beside_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
-                    const struct fuse_file_info *fi, size_t *done)
+void beside_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
 {
-    int err = beside_write(tree_of(req)->beside, (int)fi->fh, data, size, (uint64_t)offset);
+    int err = -EBADF;
 
+    if (is_beside(ino))
+        err = beside_write(tree_of(req)->beside, (int)fi->fh, data, size, (uint64_t)offset);
     if (!err && fi->flags & O_DSYNC)
         err = beside_op_fsync(fi);
-    *done = err ? 0 : size;
-    return err;
+    if (err)
+        reply_error(req, err);
+    else
+        fuse_reply_write(req, size);
 }
 
 int beside_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,

@@ -13,13 +13,14 @@ void beside_op_lookup(fuse_req_t req, const char *name);
 void beside_op_getattr(fuse_req_t req, fuse_ino_t ino);
 void beside_op_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set);
 void beside_op_create(fuse_req_t req, const char *name, struct fuse_file_info *fi);
+/* These three refuse what is no file beside. */
 void beside_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void beside_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi);
+void beside_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *fi);
 void beside_op_release(fuse_req_t req, struct fuse_file_info *fi);
 
-int beside_op_read(void *data, size_t size, off_t offset, const struct fuse_file_info *fi,
-                   size_t *done);
-int beside_op_write(fuse_req_t req, const void *data, size_t size, off_t offset,
-                    const struct fuse_file_info *fi, size_t *done);
 int beside_op_fallocate(fuse_req_t req, int mode, off_t offset, off_t length,
                         const struct fuse_file_info *fi);
 int beside_op_fsync(const struct fuse_file_info *fi);

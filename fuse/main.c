@@ -51,28 +51,15 @@ static int fuse_arguments(struct fuse_args *args, const struct options *o, const
     bad |= fuse_opt_add_arg(args, "vhdxfs");
     bad |= fuse_opt_add_arg(args, "-o");
     bad |= fuse_opt_add_arg(args, list ? list : "");
-    if (o->debug)
-        bad |= fuse_opt_add_arg(args, "-d");
     return bad ? -ENOMEM : 0;
 }
 
-/* With -s: everything in this one thread, by libfuse. */
-static int serve_single(struct fuse_session *se, struct failure *failure)
+static int serve_requests(struct fuse_session *se, struct tree *tree, struct failure *failure)
 {
-    int err = fuse_set_signal_handlers(se) < 0 ? -EINVAL : privileges_drop(failure);
-
-    if (!err)
-        err = fuse_session_loop(se);
-    fuse_remove_signal_handlers(se);
-    return err;
-}
-
-static int serve_parallel(struct fuse_session *se, struct tree *tree, struct failure *failure)
-{
-    struct server server = {
-        .fuse = se, .tree = tree, .fd = fuse_session_fd(se), .all_libfuse = tree->options->debug};
+    const struct options *o = tree->options;
+    struct server server = {.fuse = se, .tree = tree, .fd = fuse_session_fd(se), .debug = o->debug};
     struct transport *transport;
-    int err = transport_make(&transport);
+    int err = transport_make(&transport, o->single_thread);
 
     if (err)
         return err;
@@ -98,9 +85,9 @@ static int serve_mounted(struct fuse_session *se, struct tree *tree, struct daem
 
     *failure = (struct failure){0};
     if (!err)
-        err = o->single_thread ? serve_single(se, failure) : serve_parallel(se, tree, failure);
+        err = serve_requests(se, tree, failure);
     log_info("%s: ending", tree->exported->facts.path);
-    if (err >= 0) /* positive: the signal that ended it */
+    if (!err)
         return 0;
     return *failure->text
                ? err

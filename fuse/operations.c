@@ -139,34 +139,6 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     fuse_reply_buf(req, buffer, used);
 }
 
-static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct tree *t = tree_of(req);
-    int err;
-
-    if (is_beside(ino)) {
-        beside_op_open(req, ino, fi);
-        return;
-    }
-    if (!is_view(t, ino)) {
-        fuse_reply_err(req, EISDIR);
-        return;
-    }
-    err = tree_open(t, ino, fi->flags);
-    if (err) {
-        reply_error(req, err);
-        return;
-    }
-    /* No page cache on the file: it would cache the disk twice, and go stale between claims. */
-    fi->direct_io = 1;
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
-    fi->parallel_direct_writes = 1; /* older ones cannot say it: wire_put_opened() does */
-#endif
-    if (fuse_reply_open(req, fi) == -ENOENT)
-        /* The opener was interrupted: no release will come. */
-        export_release(t->exported, view_of(ino), opens_for_writing(fi->flags));
-}
-
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     if (is_beside(ino)) {
@@ -175,39 +147,6 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     }
     export_release(export_of(req), view_of(ino), opens_for_writing(fi->flags));
     fuse_reply_err(req, 0);
-}
-
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-                    struct fuse_file_info *fi)
-{
-    void *buffer = backing_thread_buffer(size);
-    size_t done = 0;
-    int err = -ENOMEM;
-
-    if (buffer && is_beside(ino))
-        err = beside_op_read(buffer, size, offset, fi, &done);
-    else if (buffer)
-        err = export_read(export_of(req), view_of(ino), buffer, size, (uint64_t)offset, &done);
-    if (err)
-        reply_error(req, err);
-    else
-        fuse_reply_buf(req, buffer, done);
-}
-
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
-                     struct fuse_file_info *fi)
-{
-    size_t done = 0;
-    int err;
-
-    if (is_beside(ino))
-        err = beside_op_write(req, data, size, offset, fi, &done);
-    else
-        err = tree_write(tree_of(req), ino, fi->flags, data, size, (uint64_t)offset, &done);
-    if (err)
-        reply_error(req, err);
-    else
-        fuse_reply_write(req, done);
 }
 
 /* close(2): not asked for by POSIX, but the last chance to tell this client of an error. */
@@ -367,9 +306,9 @@ const struct fuse_lowlevel_ops callbacks = {
     .rename = op_rename,
     .link = op_link,
     .create = op_create,
-    .open = op_open,
-    .read = op_read,
-    .write = op_write,
+    .open = beside_op_open,
+    .read = beside_op_read,
+    .write = beside_op_write,
     .flush = op_flush,
     .release = op_release,
     .fsync = op_fsync,

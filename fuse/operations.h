@@ -2,8 +2,8 @@
 /*
  * The FUSE callbacks and nothing else: each one unpacks a request, asks the tree (or
  * the files and attributes beside it), and replies. They run in parallel, in the threads of the
- * transport (transport.h); with -s in a single one. Opens, reads and writes of the two views do
- * not come here from the transport, which has serve.c do them, but for -d.
+ * transport (transport.h). Opens, reads and writes of the two views do not come here: serve.c does
+ * them.
  */
 #ifndef FUSE_OPERATIONS_H
 #define FUSE_OPERATIONS_H

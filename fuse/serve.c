@@ -9,25 +9,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Reads, writes and opens of anything but the partition are libfuse's. */
-static bool is_ours(const struct server *s, const struct wire_request *r)
+static void log_request(const struct wire_request *r)
 {
-    switch (r->kind) {
-    case WIRE_READ:
-    case WIRE_WRITE:
-    case WIRE_OPEN:
-        return !s->all_libfuse && is_view(s->tree, r->inode);
-    case WIRE_IGNORE:
-        return !s->all_libfuse;
-    case WIRE_SHORT:
-    case WIRE_OTHER:
-        break;
-    }
-    return true;
+    if (wire_is_data(r))
+        log_debug("request %" PRIu64 ": %s, inode %" PRIu64 ", %" PRIu32 " bytes at %" PRIu64,
+                  r->unique, wire_name(r->opcode), r->inode, r->size, r->offset);
+    else
+        log_debug("request %" PRIu64 ": %s, inode %" PRIu64, r->unique, wire_name(r->opcode),
+                  r->inode);
 }
 
 int serve_receive(const struct server *s, struct slot *slot)
 {
+    struct wire_request *r = &slot->request;
     ssize_t n;
 
     do /* ENOENT: that one has been called off meanwhile */
@@ -36,13 +30,24 @@ int serve_receive(const struct server *s, struct slot *slot)
     if (n < 0) /* the kernel says the one or the other, by how the mount ended */
         return errno == ECONNABORTED ? -ENODEV : -errno;
     slot->length = (size_t)n;
-    if (!wire_parse(slot_message(slot), slot->length, SLOT_PAYLOAD, &slot->request)) {
+    if (!wire_parse(slot_message(slot), slot->length, SLOT_PAYLOAD, r)) {
         log_error("the kernel sent a broken message of %zu bytes", slot->length);
         return -EPROTO;
     }
-    if (!is_ours(s, &slot->request))
-        slot->request.kind = WIRE_OTHER;
+    if (s->debug)
+        log_request(r);
+    if (r->kind == WIRE_BROKEN)
+        log_error("the kernel sent a %s that is not whole, or larger than was agreed",
+                  wire_name(r->opcode));
+    if ((wire_is_data(r) || r->kind == WIRE_OPEN) && !is_view(s->tree, r->inode))
+        r->kind = WIRE_OTHER; /* of a file beside */
     return 0;
+}
+
+static void log_reply(const struct slot *slot, int err, size_t length)
+{
+    log_debug("reply %" PRIu64 ": %s, %zu bytes", slot->request.unique,
+              err ? strerror(-err) : "done", length);
 }
 
 /* Returns false when nobody waits for the reply any more. */
@@ -74,6 +79,8 @@ void serve_answer(const struct server *s, struct slot *slot, int err, size_t len
     uint8_t payload[WIRE_PAYLOAD_MAX];
     uint8_t *head = slot->payload - WIRE_BEFORE_REPLY;
 
+    if (s->debug)
+        log_reply(slot, err, length);
     if (err) {
         send_small(s, slot, err, NULL, 0);
     } else if (slot->request.kind == WIRE_WRITE) {
@@ -84,15 +91,19 @@ void serve_answer(const struct server *s, struct slot *slot, int err, size_t len
     }
 }
 
-static void serve_open(const struct server *s, const struct slot *slot)
+static void serve_open(const struct server *s, struct slot *slot)
 {
     uint8_t payload[WIRE_PAYLOAD_MAX];
     int flags = (int)slot->request.flags;
     int err = tree_open(s->tree, slot->request.inode, flags);
 
-    if (err)
-        send_small(s, slot, err, NULL, 0);
-    else if (!send_small(s, slot, 0, payload, wire_put_opened(payload)))
+    if (err) {
+        serve_answer(s, slot, err, 0);
+        return;
+    }
+    if (s->debug)
+        log_reply(slot, 0, 0);
+    if (!send_small(s, slot, 0, payload, wire_put_opened(payload)))
         /* No release will come. */
         export_release(s->tree->exported, view_of(slot->request.inode), opens_for_writing(flags));
 }
@@ -117,6 +128,9 @@ void serve_request(const struct server *s, struct slot *slot)
         break;
     case WIRE_OPEN:
         serve_open(s, slot);
+        break;
+    case WIRE_BROKEN:
+        serve_answer(s, slot, -EINVAL, 0);
         break;
     case WIRE_IGNORE:
         break;

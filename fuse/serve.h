@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One request at a time: received, done, answered. May be used from many threads.
+ *
+ * Opens, reads and writes of the partition's views are done here, and only here; all else goes to
+ * libfuse, which calls operations.h.
  */
 #ifndef FUSE_SERVE_H
 #define FUSE_SERVE_H
@@ -11,9 +14,9 @@
 struct server {
     struct fuse_session *fuse;
     struct tree *tree;
-    int fd;           /* of the FUSE session */
-    int wake;         /* can be read when the session was told to exit */
-    bool all_libfuse; /* nothing is handled here: so that libfuse's log of requests is complete */
+    int fd;     /* of the FUSE session */
+    int wake;   /* can be read when the session was told to exit */
+    bool debug; /* log each request, and each reply that is made here */
 };
 
 /*
@@ -26,8 +29,8 @@ int serve_receive(const struct server *server, struct slot *slot);
 void serve_request(const struct server *server, struct slot *slot);
 
 /*
- * Answers a READ or WRITE of which ERR (0 or -errno) came, and, if 0, LENGTH bytes, which for a
- * READ lie in the slot's payload.
+ * Answers what came to nothing (ERR, -errno); or, with ERR 0, a READ or WRITE of which LENGTH bytes
+ * were done, which for a READ lie in the slot's payload.
  */
 void serve_answer(const struct server *server, struct slot *slot, int err, size_t length);
 

@@ -26,6 +26,7 @@ struct transport {
     struct slots slots;
     struct workers workers;
     struct ring *ring; /* or NULL */
+    bool single;       /* each request is done by the thread that receives it, before the next */
     struct pace pace;
     unsigned flying; /* requests in the ring */
     bool full;       /* no slot was free when one was wanted */
@@ -33,16 +34,17 @@ struct transport {
     uint64_t load;   /* and this is when the last one came, nanoseconds */
 };
 
-int transport_make(struct transport **transport)
+int transport_make(struct transport **transport, bool single)
 {
     struct transport *t = calloc(1, sizeof(*t));
-    int err = t ? slots_make(&t->slots, SLOTS) : -ENOMEM;
+    int err = t ? slots_make(&t->slots, single ? 1 : SLOTS) : -ENOMEM;
 
     if (err) {
         free(t);
         return err;
     }
-    err = ring_make(&t->ring, &t->slots);
+    t->single = single;
+    err = single ? 0 : ring_make(&t->ring, &t->slots);
     if (err)
         log_info("no io_uring (%s): many requests at once will be slower", strerror(-err));
     *transport = t;
@@ -72,7 +74,7 @@ static void serve_here(struct transport *t, struct slot *slot)
     uint64_t begun = monotonic_ns();
 
     serve_request(&t->server, slot);
-    if (slot->request.kind == WIRE_READ || slot->request.kind == WIRE_WRITE)
+    if (wire_is_data(&slot->request))
         pace_add(&t->pace, monotonic_ns() - begun, slot->request.size);
     slots_put(&t->slots, slot);
 }
@@ -111,6 +113,7 @@ static bool is_quick(const struct transport *t, const struct wire_request *r, bo
                export_is_device(t->server.tree->exported, view_of(r->inode), r->size, r->offset);
     case WIRE_SHORT:
     case WIRE_IGNORE:
+    case WIRE_BROKEN:
         return true;
     case WIRE_OPEN:
     case WIRE_OTHER:
@@ -122,11 +125,10 @@ static bool is_quick(const struct transport *t, const struct wire_request *r, bo
 static void handle(struct transport *t, struct slot *slot, bool alone)
 {
     const struct wire_request *r = &slot->request;
-    bool data = r->kind == WIRE_READ || r->kind == WIRE_WRITE;
 
-    if (is_quick(t, r, alone))
+    if (t->single || is_quick(t, r, alone))
         serve_here(t, slot);
-    else if (!data || !give_to_device(t, slot))
+    else if (!wire_is_data(r) || !give_to_device(t, slot))
         workers_give(&t->workers, slot);
 }
 
@@ -269,10 +271,11 @@ int transport_run(struct transport *t, const struct server *server)
     t->server = *server;
     if (flags < 0 || fcntl(server->fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
-    err = workers_start(&t->workers, work, t);
+    err = t->single ? 0 : workers_start(&t->workers, work, t);
     while (!err && !fuse_session_exited(server->fuse))
         err = serve_some(t, &waited);
     finish_flying(t);
-    workers_end(&t->workers);
+    if (!t->single)
+        workers_end(&t->workers);
     return err == -ENODEV ? 0 : err;
 }

@@ -13,6 +13,9 @@
  *   firewall looks at, unaligned edges) goes to a pool of threads. Without io_uring, READ and WRITE
  *   go there as well.
  *
+ * With -s there is neither pool nor ring, and one slot: each request is received, done and answered
+ * before the next.
+ *
  * Why nothing waits for ever. The receiving thread waits for a lock of the data path only when
  * it has no request with the device: only then does it call export_read() or export_write().
  * A thread of the pool may wait, in the backing's lock, for writes that are under way; they
@@ -27,9 +30,10 @@ struct transport;
 
 /*
  * Gets memory and the ring, before privileges are dropped; what cannot be had is done
- * without, but for memory. From the thread that will call transport_run().
+ * without, but for memory. SINGLE: one request at a time. From the thread that will call
+ * transport_run().
  */
-int transport_make(struct transport **transport);
+int transport_make(struct transport **transport, bool single);
 void transport_free(struct transport *transport);
 
 /* Serves until the session is unmounted (0), is told to exit (0), or fails (-errno). */

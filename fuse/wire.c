@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fuse/wire.h"
 
+#include "common/units.h"
+
 #include <linux/fuse.h>
 #include <string.h>
 
@@ -27,7 +29,7 @@ static enum wire_kind parse_read(const void *message, size_t length, uint32_t ma
     struct fuse_read_in in;
 
     if (!TAKE(&in, message, length, BODY) || in.size > max)
-        return WIRE_OTHER;
+        return WIRE_BROKEN;
     r->offset = in.offset;
     r->size = in.size;
     return WIRE_READ;
@@ -40,7 +42,7 @@ static enum wire_kind parse_write(const void *message, size_t length, uint32_t m
 
     if (!TAKE(&in, message, length, BODY) || in.size > max ||
         length < WIRE_BEFORE_WRITE + (size_t)in.size)
-        return WIRE_OTHER;
+        return WIRE_BROKEN;
     r->offset = in.offset;
     r->size = in.size;
     r->flags = in.flags;
@@ -52,7 +54,7 @@ static enum wire_kind parse_open(const void *message, size_t length, struct wire
     struct fuse_open_in in;
 
     if (!TAKE(&in, message, length, BODY))
-        return WIRE_OTHER;
+        return WIRE_BROKEN;
     r->flags = in.flags;
     return WIRE_OPEN;
 }
@@ -63,7 +65,8 @@ bool wire_parse(const void *message, size_t length, uint32_t max, struct wire_re
 
     if (!TAKE(&head, message, length, 0) || head.len != length)
         return false;
-    *r = (struct wire_request){.kind = WIRE_OTHER, .unique = head.unique, .inode = head.nodeid};
+    *r = (struct wire_request){
+        .kind = WIRE_OTHER, .unique = head.unique, .inode = head.nodeid, .opcode = head.opcode};
     switch (head.opcode) {
     case FUSE_READ:
         r->kind = parse_read(message, length, max, r);
@@ -87,6 +90,24 @@ bool wire_parse(const void *message, size_t length, uint32_t max, struct wire_re
         break;
     }
     return true;
+}
+
+#define NAME(opcode) [FUSE_##opcode] = #opcode
+
+const char *wire_name(uint32_t opcode)
+{
+    static const char *const names[] = {
+        NAME(LOOKUP),      NAME(FORGET),      NAME(GETATTR),  NAME(SETATTR),        NAME(READLINK),
+        NAME(SYMLINK),     NAME(MKNOD),       NAME(MKDIR),    NAME(UNLINK),         NAME(RMDIR),
+        NAME(RENAME),      NAME(LINK),        NAME(OPEN),     NAME(READ),           NAME(WRITE),
+        NAME(STATFS),      NAME(RELEASE),     NAME(FSYNC),    NAME(SETXATTR),       NAME(GETXATTR),
+        NAME(LISTXATTR),   NAME(REMOVEXATTR), NAME(FLUSH),    NAME(INIT),           NAME(OPENDIR),
+        NAME(READDIR),     NAME(RELEASEDIR),  NAME(FSYNCDIR), NAME(GETLK),          NAME(SETLK),
+        NAME(SETLKW),      NAME(ACCESS),      NAME(CREATE),   NAME(INTERRUPT),      NAME(BMAP),
+        NAME(DESTROY),     NAME(IOCTL),       NAME(POLL),     NAME(BATCH_FORGET),   NAME(FALLOCATE),
+        NAME(READDIRPLUS), NAME(RENAME2),     NAME(LSEEK),    NAME(COPY_FILE_RANGE)};
+
+    return opcode < ARRAY_SIZE(names) && names[opcode] ? names[opcode] : "?";
 }
 
 void wire_put_reply(uint8_t head[WIRE_BEFORE_REPLY], uint64_t unique, int err, size_t length)

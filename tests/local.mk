@@ -109,6 +109,12 @@ tests_unit_test_transport_SOURCES = tests/unit/test_transport.c $(daemon_test_su
 tests_unit_test_transport_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_transport_LDADD = $(daemon_test_ldadd)
 
+check_PROGRAMS += tests/unit/test_serve
+tests_unit_test_serve_SOURCES = tests/unit/test_serve.c \
+	fuse/serve.c fuse/tree.c $(daemon_test_support)
+tests_unit_test_serve_CFLAGS = $(daemon_test_cflags) $(FUSE_CFLAGS)
+tests_unit_test_serve_LDADD = $(daemon_test_ldadd) $(FUSE_LIBS)
+
 check_PROGRAMS += tests/unit/test_overlay
 tests_unit_test_overlay_SOURCES = tests/unit/test_overlay.c $(shadow_sources) $(daemon_test_support)
 tests_unit_test_overlay_CFLAGS = $(daemon_test_cflags)

@@ -49,7 +49,7 @@ target() {
 }
 no_target() { tgt-admin --delete "$1" --force; }
 
-requests() { grep -c "opcode: $1 " "$SERVE_LOG" || true; }
+requests() { grep -c ": $1, inode " "$SERVE_LOG" || true; }
 
 # --- an ext4 in the first half of the partition; the second half is for raw data -----------
 
@@ -182,9 +182,9 @@ stop_serving
 cat >"$SCRATCH/guest-lio" <<'END'
 #!/bin/bash
 set -euo pipefail
-fail() { echo "FAIL: $*"; grep -v libfuse /tmp/log | sed 's/^/[vhdxfs] /'; exit 1; }
+fail() { echo "FAIL: $*"; grep -vE '(request|reply) [0-9]+: ' /tmp/log | sed 's/^/[vhdxfs] /'; exit 1; }
 wait_for() { for ((i = 0; i < 200; i++)); do "$@" && return; sleep 0.05; done; fail "$*"; }
-requests() { grep -c "opcode: $1 " /tmp/log || true; }
+requests() { grep -c ": $1, inode " /tmp/log || true; }
 ifconfig lo up
 mkdir /state /export /ext4 /ntfs
 vhdxfs -d --pidfile=/run/pid -o state=/state,disk /dev/vda /export >/tmp/log 2>&1 &
