@@ -2,6 +2,7 @@
 #include "fuse/options.h"
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "common/units.h"
 #include "device/source.h"
 
@@ -52,9 +53,6 @@ static const char help[] =
     "  nodiscard           write zeros where a client trims, never discard\n"
     "  nofirewall          let clients overwrite the boot block and the superblock\n"
     "  block_size=SIZE     the same as --block-size, for fstab\n"
-    "  io_uring=auto|on|off\n"
-    "                      take requests over io_uring (libfuse 3.18): auto, the default,\n"
-    "                      does not use it at present\n"
     "  allow_errors        serve an ext4 that is marked as having errors\n"
     "  fsname=NAME         source shown in the mount table (default: the device)\n"
     "and the generic options of mount(8).\n";
@@ -140,17 +138,15 @@ static int set_claim(struct options *o, const char *value, struct failure *failu
     return 0;
 }
 
-static int set_io_uring(struct options *o, const char *value, struct failure *failure)
+/* VALUE is NULL where there is none. */
+static int ignore_io_uring(const char *value, struct failure *failure)
 {
-    static const char *const words[] = {
-        [IO_URING_AUTO] = "auto", [IO_URING_ON] = "on", [IO_URING_OFF] = "off"};
+    static const char *const words[] = {"auto", "on", "off"};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
-        if (!strcmp(value, words[i])) {
-            o->io_uring = (enum over_io_uring)i;
-            return 0;
-        }
-    return bad_value(failure, "io_uring", value, "'auto', 'on' or 'off'");
+    if (value && !listed(value, words, ARRAY_SIZE(words)))
+        return bad_value(failure, "io_uring", value, "'auto', 'on' or 'off'");
+    log_warning("option io_uring has no effect any more; a later release will refuse it");
+    return 0;
 }
 
 static int set_absolute(char **field, const char *option, const char *value,
@@ -205,6 +201,8 @@ static int parse_flag(struct options *o, const char *word, struct failure *failu
         o->settings.read_only = false;
         return 0;
     }
+    if (!strcmp(word, "io_uring"))
+        return ignore_io_uring(NULL, failure);
     if (!strcmp(word, "allow_other") || listed(word, forwarded, ARRAY_SIZE(forwarded)))
         return forward(o, word);
     if (listed(word, ignored, ARRAY_SIZE(ignored)) || !strncmp(word, "x-", 2))
@@ -231,7 +229,7 @@ static int parse_mount_option(struct options *o, char *word, struct failure *fai
     if (!strcmp(word, "claim"))
         return set_claim(o, value, failure);
     if (!strcmp(word, "io_uring"))
-        return set_io_uring(o, value, failure);
+        return ignore_io_uring(value, failure);
     if (!strcmp(word, "fsname"))
         return set_text(&o->fsname, value);
     if (!strcmp(word, "state"))

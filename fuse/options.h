@@ -21,13 +21,6 @@ enum action {
     ACTION_VERSION,
 };
 
-/* FUSE over io_uring instead of reading and writing /dev/fuse. */
-enum over_io_uring {
-    IO_URING_AUTO, /* where it pays, see fuse_uring.h */
-    IO_URING_ON,
-    IO_URING_OFF,
-};
-
 struct options {
     enum action action;
     struct export_settings settings; /* its texts are ours */
@@ -35,7 +28,6 @@ struct options {
     bool foreground;
     bool debug;
     bool single_thread;
-    enum over_io_uring io_uring;
     uid_t uid;
     gid_t gid;
     mode_t umask;

@@ -22,6 +22,8 @@ expect_equal "-V" "$("$VHDXFS" -V)" "$("$VHDXFS" --version)"
 "$VHDXFS" -V >"$SCRATCH/version"
 expect_grep 'vhdxfs.* [0-9]+\.[0-9]+' "$SCRATCH/version"
 
+! grep io_uring "$SCRATCH/help" || fail "--help lists an option that has no effect"
+
 note "-f: the log on standard error says what is served"
 serve --block-size=4M "$disk" "$at"
 expect_grep "$disk" "$SERVE_LOG"
@@ -100,8 +102,9 @@ stop_serving
 expect_equal "the placeholder" "$(cat "$DIR/disk.vhdx")" placeholder
 same_bytes "$disk" <(head -c 1M /dev/zero | tr '\0' '\132') --ignore-initial=$((40 * MiB)):0 --bytes="$MiB"
 
-note "an image file as source"
-serve "$SCRATCH/before" "$at"
+note "an image file as source; io_uring, which has no effect any more"
+serve -o io_uring=on "$SCRATCH/before" "$at"
+expect_grep 'warning: option io_uring has no effect any more' "$SERVE_LOG"
 qemu-img check -q -f vhdx "$VHDX"
 same_bytes "$VHDX" "$SCRATCH/before" --ignore-initial="$(payload_offset "$VHDX")":0 --bytes=$((64 * MiB))
 stop_serving
