@@ -14,70 +14,115 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] =
-    "Usage: vhdxfs [options] SOURCE MOUNTPOINT\n"
-    "       vhdxfs --commit|--discard -o cow=FILE SOURCE\n"
-    "Shows a partition as a fixed VHDX file, without copying it.\n"
-    "\n"
-    "SOURCE      a block device, UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=...,\n"
-    "            a pattern that matches exactly one device, or a raw image file\n"
-    "MOUNTPOINT  an empty directory (the file in it is " DEFAULT_EXPORT_NAME "),\n"
-    "            or a regular file, which the VHDX then covers\n"
-    "\n"
-    "Options:\n"
-    "  -f, --foreground         stay in the foreground, log to standard error\n"
-    "  -d, --debug              log every request; implies -f\n"
-    "  -s, --single-thread      serve one request at a time\n"
-    "      --block-size=SIZE    VHDX block size, a power of two from 1M to 256M\n"
-    "      --pidfile=FILE       write the process id to FILE once the file is served\n"
-    "      --reset-state        set the state aside, damaged or not, and make a new one\n"
-    "      --reset-disk         with -o disk: set its NTFS volume aside and build a new one\n"
-    "      --commit             write what is in the overlay cow=FILE to SOURCE, and remove it\n"
-    "      --discard            remove the overlay cow=FILE of SOURCE\n"
-    "  -o OPTION[,OPTION...]    mount options, see below\n"
-    "  -h, --help               print this and exit\n"
-    "  -V, --version            print the version and exit\n"
-    "\n"
-    "Mount options:\n"
-    "  ro                  write nothing anywhere\n"
-    "  claim=open|mount    take the device while the VHDX is open (default), or for\n"
-    "                      as long as it is mounted\n"
-    "  state=DIR           where the VHDX metadata is kept (default " DEFAULT_STATE_DIRECTORY ")\n"
-    "  disk                show " DISK_NAME ", too: a disk with an NTFS volume that holds\n"
-    "                      the VHDX\n"
-    "  cow=FILE            keep all writes in the overlay FILE, and SOURCE as it is\n"
-    "  name=NAME           name of the file (default " DEFAULT_EXPORT_NAME ")\n"
-    "  uid=N, gid=N        owner of the file (default: whoever mounts it)\n"
-    "  umask=OCTAL         permissions to take away (default 077)\n"
-    "  allow_other         let other users in, as far as the permissions go\n"
-    "  nodiscard           write zeros where a client trims, never discard\n"
-    "  nofirewall          let clients overwrite the boot block and the superblock\n"
-    "  block_size=SIZE     the same as --block-size, for fstab\n"
-    "  allow_errors        serve an ext4 that is marked as having errors\n"
-    "  fsname=NAME         source shown in the mount table (default: the device)\n"
-    "and the generic options of mount(8).\n";
+#define FIELD(member) .field = offsetof(struct options, member)
+#define BLOCK_SIZE                                                                                 \
+    OPTION_SIZE, FIELD(settings.block_size), "=SIZE", "a power of two from 1M to 256M",            \
+        .min = MIB, .max = 256 * MIB
+#define ID(member)                                                                                 \
+    OPTION_NUMBER, FIELD(member), "=N", "a number in range", .base = 10, .max = UINT32_MAX - 1
+#define INDENT "\n                      "
+
+const struct option_entry command_options[] = {
+    {"foreground", "stay in the foreground, log to standard error", OPTION_ON, FIELD(foreground),
+     .letter = 'f'},
+    {"debug", "log every request; implies -f", OPTION_ON, FIELD(debug), .letter = 'd'},
+    {"single-thread", "serve one request at a time", OPTION_ON, FIELD(single_thread),
+     .letter = 's'},
+    {"block-size", "VHDX block size, a power of two from 1M to 256M", BLOCK_SIZE},
+    {"pidfile", "write the process id to FILE once the file is served", OPTION_PATH, FIELD(pidfile),
+     "=FILE", "a path"},
+    {"reset-state", "set the state aside, damaged or not, and make a new one", OPTION_ON,
+     FIELD(settings.reset_state)},
+    {"reset-disk", "with -o disk: set its NTFS volume aside and build a new one", OPTION_ON,
+     FIELD(settings.reset_disk)},
+    {"commit", "write what is in the overlay cow=FILE to SOURCE, and remove it", OPTION_ACTION,
+     .action = ACTION_COMMIT},
+    {"discard", "remove the overlay cow=FILE of SOURCE", OPTION_ACTION, .action = ACTION_DISCARD},
+    {"", "mount options, see below", OPTION_LIST, .value = " OPTION[,OPTION...]", .letter = 'o'},
+    {"options", NULL, OPTION_LIST, .value = "=OPTION[,OPTION...]"},
+    {"help", "print this and exit", OPTION_ACTION, .action = ACTION_HELP, .letter = 'h'},
+    {"version", "print the version and exit", OPTION_ACTION, .action = ACTION_VERSION,
+     .letter = 'V'},
+    {.word = NULL},
+};
+
+const struct option_entry mount_options[] = {
+    {"ro", "write nothing anywhere", OPTION_ON, FIELD(settings.read_only)},
+    {"rw", NULL, OPTION_OFF, FIELD(settings.read_only)},
+    {"claim",
+     "take the device while the VHDX is open (default), or for" INDENT "as long as it is mounted",
+     OPTION_CHOICE, FIELD(settings.claim_at_mount), "=open|mount", "'open' or 'mount'"},
+    {"state", "where the VHDX metadata is kept (default " DEFAULT_STATE_DIRECTORY ")", OPTION_PATH,
+     FIELD(settings.state), "=DIR", "a path"},
+    {"disk", "show " DISK_NAME ", too: a disk with an NTFS volume that holds" INDENT "the VHDX",
+     OPTION_ON, FIELD(settings.disk)},
+    {"cow", "keep all writes in the overlay FILE, and SOURCE as it is", OPTION_PATH,
+     FIELD(settings.cow), "=FILE", "a path"},
+    {"name", "name of the file (default " DEFAULT_EXPORT_NAME ")", OPTION_NAME,
+     FIELD(settings.name), "=NAME", "a file name"},
+    {"uid", "", ID(uid)},
+    {"gid", "owner of the file (default: whoever mounts it)", ID(gid)},
+    {"umask", "permissions to take away (default 077)", OPTION_NUMBER, FIELD(umask), "=OCTAL",
+     "an octal number up to 777", .base = 8, .max = 0777},
+    {"allow_other", "let other users in, as far as the permissions go", .kind = OPTION_FORWARDED},
+    {"nodiscard", "write zeros where a client trims, never discard", OPTION_ON,
+     FIELD(settings.no_discard)},
+    {"discard", NULL, OPTION_OFF, FIELD(settings.no_discard)},
+    {"nofirewall", "let clients overwrite the boot block and the superblock", OPTION_ON,
+     FIELD(settings.no_firewall)},
+    {"block_size", "the same as --block-size, for fstab", BLOCK_SIZE},
+    {"allow_errors", "serve an ext4 that is marked as having errors", OPTION_ON,
+     FIELD(settings.allow_errors)},
+    {"fsname", "source shown in the mount table (default: the device)", OPTION_TEXT, FIELD(fsname),
+     .value = "=NAME"},
+    {"io_uring", NULL, OPTION_OBSOLETE, .value = "=auto|on|off", .wanted = "'auto', 'on' or 'off'"},
+    {"defaults|auto|noauto|nofail|_netdev|user|nouser|users|owner|group|exec|suid|dev|"
+     "nostrictatime|default_permissions",
+     NULL, .kind = OPTION_IGNORED},
+    {"noexec|nosuid|nodev|sync|async|dirsync|noatime|atime|diratime|nodiratime|relatime|"
+     "norelatime|strictatime|lazytime|nolazytime|auto_unmount|allow_root",
+     NULL, .kind = OPTION_FORWARDED},
+    {.word = NULL},
+};
+
+/* DASHES are in front of a word without a letter; the help begins in column WIDTH. */
+static void print_options(const struct option_entry *e, const char *dashes, int width)
+{
+    int used = 0;
+
+    for (; e->word; e++) {
+        if (!e->help)
+            continue;
+        used += printf("%s", used ? ", " : "  ");
+        if (e->letter)
+            used += printf("-%c%s", e->letter, *e->word ? ", --" : "");
+        else
+            used += printf("%s", dashes);
+        used += printf("%s%s", e->word, e->value ? e->value : "");
+        if (!*e->help)
+            continue;
+        printf("%*s%s\n", width - used, "", e->help);
+        used = 0;
+    }
+}
 
 void options_print_help(void)
 {
-    fputs(help, stdout);
-}
-
-/* Options of mount(8) and fstab that mean nothing here, or that libfuse should see. */
-static const char *const ignored[] = {
-    "defaults", "auto",   "noauto", "nofail",        "_netdev",
-    "user",     "nouser", "users",  "owner",         "group",
-    "exec",     "suid",   "dev",    "nostrictatime", "default_permissions"};
-static const char *const forwarded[] = {
-    "noexec",      "nosuid",   "nodev",      "sync",         "async",     "dirsync",
-    "noatime",     "atime",    "diratime",   "nodiratime",   "relatime",  "norelatime",
-    "strictatime", "lazytime", "nolazytime", "auto_unmount", "allow_root"};
-
-static bool listed(const char *word, const char *const *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(word, list[i]))
-            return true;
-    return false;
+    fputs("Usage: vhdxfs [options] SOURCE MOUNTPOINT\n"
+          "       vhdxfs --commit|--discard -o cow=FILE SOURCE\n"
+          "Shows a partition as a fixed VHDX file, without copying it.\n"
+          "\n"
+          "SOURCE      a block device, UUID=..., LABEL=..., PARTUUID=..., PARTLABEL=...,\n"
+          "            a pattern that matches exactly one device, or a raw image file\n"
+          "MOUNTPOINT  an empty directory (the file in it is " DEFAULT_EXPORT_NAME "),\n"
+          "            or a regular file, which the VHDX then covers\n"
+          "\n"
+          "Options:\n",
+          stdout);
+    print_options(command_options, "    --", 27);
+    fputs("\nMount options:\n", stdout);
+    print_options(mount_options, "", 22);
+    fputs("and the generic options of mount(8).\n", stdout);
 }
 
 static int bad_value(struct failure *failure, const char *option, const char *value,
@@ -97,65 +142,67 @@ static int set_text(char **field, const char *value)
     return 0;
 }
 
-static int set_number(unsigned *field, const char *option, const char *value, int base,
-                      unsigned max, struct failure *failure)
+static int set_number(unsigned *field, const struct option_entry *e, const char *value)
 {
     unsigned long v;
     char *end;
 
     errno = 0;
-    v = strtoul(value, &end, base);
-    if (!isdigit((unsigned char)*value) || *end || errno || v > max)
-        return bad_value(failure, option, value,
-                         base == 8 ? "an octal number up to 777" : "a number in range");
+    v = strtoul(value, &end, e->base);
+    if (!isdigit((unsigned char)*value) || *end || errno || v < e->min || v > e->max)
+        return -EINVAL;
     *field = (unsigned)v;
     return 0;
 }
 
-static int set_block_size(struct options *o, const char *value, struct failure *failure)
+static int set_size(unsigned *field, const struct option_entry *e, const char *value)
 {
     uint64_t size;
 
-    if (parse_size(value, &size) < 0 || size < MIB || size > 256 * MIB || !is_power_of_two(size))
-        return bad_value(failure, "block-size", value, "a power of two from 1M to 256M");
-    o->settings.block_size = (uint32_t)size;
+    if (parse_size(value, &size) < 0 || size < e->min || size > e->max || !is_power_of_two(size))
+        return -EINVAL;
+    *field = (unsigned)size;
     return 0;
 }
 
-static int set_name(struct options *o, const char *value, struct failure *failure)
+static int set_name(char **field, const char *value)
 {
     if (!*value || strlen(value) > 255 || strchr(value, '/') || !strcmp(value, ".") ||
         !strcmp(value, ".."))
-        return bad_value(failure, "name", value, "a file name");
-    return set_text(&o->settings.name, value);
+        return -EINVAL;
+    return set_text(field, value);
 }
 
-static int set_claim(struct options *o, const char *value, struct failure *failure)
+/* Which of the words in LIST, "open|mount", WORD is: from 0, or -EINVAL. */
+static int find_word(const char *list, const char *word)
 {
-    o->settings.claim_at_mount = !strcmp(value, "mount");
-    if (!o->settings.claim_at_mount && strcmp(value, "open") != 0)
-        return bad_value(failure, "claim", value, "'open' or 'mount'");
+    for (int i = 0;; i++) {
+        size_t length = strcspn(list, "|");
+
+        if (length == strlen(word) && !memcmp(list, word, length))
+            return i;
+        if (!list[length])
+            return -EINVAL;
+        list += length + 1;
+    }
+}
+
+static int set_choice(bool *field, const struct option_entry *e, const char *value)
+{
+    int which = find_word(e->value + 1, value);
+
+    if (which < 0)
+        return -EINVAL;
+    *field = which == 1;
     return 0;
 }
 
-/* VALUE is NULL where there is none. */
-static int ignore_io_uring(const char *value, struct failure *failure)
-{
-    static const char *const words[] = {"auto", "on", "off"};
-
-    if (value && !listed(value, words, ARRAY_SIZE(words)))
-        return bad_value(failure, "io_uring", value, "'auto', 'on' or 'off'");
-    log_warning("option io_uring has no effect any more; a later release will refuse it");
-    return 0;
-}
-
-static int set_absolute(char **field, const char *option, const char *value,
-                        struct failure *failure)
+static int set_path(char **field, const char *value)
 {
     cleanup_free char *cwd = NULL, *path = NULL;
 
     if (!*value)
-        return bad_value(failure, option, value, "a path");
+        return -EINVAL;
     if (*value == '/')
         return set_text(field, value);
     cwd = getcwd(NULL, 0); /* the daemon will leave this directory */
@@ -175,71 +222,84 @@ static int forward(struct options *o, const char *word)
     return 0;
 }
 
-static int parse_flag(struct options *o, const char *word, struct failure *failure)
+static bool is_over(const struct options *o)
 {
-    const struct {
-        const char *word;
-        bool *flag;
-    } flags[] = {
-        {"ro", &o->settings.read_only},
-        {"nodiscard", &o->settings.no_discard},
-        {"nofirewall", &o->settings.no_firewall},
-        {"allow_errors", &o->settings.allow_errors},
-        {"disk", &o->settings.disk},
-    };
+    return o->action == ACTION_HELP || o->action == ACTION_VERSION;
+}
 
-    for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-        if (!strcmp(word, flags[i].word)) {
-            *flags[i].flag = true;
-            return 0;
-        }
-    if (!strcmp(word, "discard")) {
-        o->settings.no_discard = false;
-        return 0;
-    }
-    if (!strcmp(word, "rw")) {
-        o->settings.read_only = false;
-        return 0;
-    }
-    if (!strcmp(word, "io_uring"))
-        return ignore_io_uring(NULL, failure);
-    if (!strcmp(word, "allow_other") || listed(word, forwarded, ARRAY_SIZE(forwarded)))
+static int set_action(struct options *o, enum action action, struct failure *failure)
+{
+    bool other = o->action != ACTION_SERVE && o->action != action;
+
+    o->action = action;
+    return other && !is_over(o)
+               ? failed(failure, EXIT_USAGE, -EINVAL, "--commit and --discard exclude each other")
+               : 0;
+}
+
+static int parse_mount_options(struct options *o, const char *list, struct failure *failure);
+
+static int apply(struct options *o, const struct option_entry *e, const char *word,
+                 const char *value, struct failure *failure)
+{
+    void *field = (char *)o + e->field;
+
+    switch (e->kind) {
+    case OPTION_ON:
+    case OPTION_OFF:
+        *(bool *)field = e->kind == OPTION_ON;
+        break;
+    case OPTION_TEXT:
+        return set_text(field, value);
+    case OPTION_NAME:
+        return set_name(field, value);
+    case OPTION_PATH:
+        return set_path(field, value);
+    case OPTION_NUMBER:
+        return set_number(field, e, value);
+    case OPTION_SIZE:
+        return set_size(field, e, value);
+    case OPTION_CHOICE:
+        return set_choice(field, e, value);
+    case OPTION_ACTION:
+        return set_action(o, e->action, failure);
+    case OPTION_LIST:
+        return parse_mount_options(o, value, failure);
+    case OPTION_FORWARDED:
         return forward(o, word);
-    if (listed(word, ignored, ARRAY_SIZE(ignored)) || !strncmp(word, "x-", 2))
-        return 0;
-    return failed(failure, EXIT_USAGE, -EINVAL, "unknown mount option '%s'; see vhdxfs --help",
-                  word);
+    case OPTION_IGNORED:
+        break;
+    case OPTION_OBSOLETE:
+        log_warning("option %s has no effect any more; a later release will refuse it", word);
+        return value && find_word(e->value + 1, value) < 0 ? -EINVAL : 0;
+    }
+    return 0;
+}
+
+/* WORD is E's, or one of them; VALUE is NULL where there is none. */
+static int set_option(struct options *o, const struct option_entry *e, const char *word,
+                      const char *value, struct failure *failure)
+{
+    int err = apply(o, e, word, value, failure);
+
+    return err == -EINVAL && e->wanted ? bad_value(failure, word, value, e->wanted) : err;
 }
 
 static int parse_mount_option(struct options *o, char *word, struct failure *failure)
 {
+    const struct option_entry *e = mount_options;
     char *value = strchr(word, '=');
 
-    if (!value || !strncmp(word, "x-", 2))
-        return *word ? parse_flag(o, word, failure) : 0;
-    *value++ = '\0';
-    if (!strcmp(word, "uid"))
-        return set_number(&o->uid, word, value, 10, UINT32_MAX - 1, failure);
-    if (!strcmp(word, "gid"))
-        return set_number(&o->gid, word, value, 10, UINT32_MAX - 1, failure);
-    if (!strcmp(word, "umask"))
-        return set_number(&o->umask, word, value, 8, 0777, failure);
-    if (!strcmp(word, "name"))
-        return set_name(o, value, failure);
-    if (!strcmp(word, "claim"))
-        return set_claim(o, value, failure);
-    if (!strcmp(word, "io_uring"))
-        return ignore_io_uring(value, failure);
-    if (!strcmp(word, "fsname"))
-        return set_text(&o->fsname, value);
-    if (!strcmp(word, "state"))
-        return set_absolute(&o->settings.state, word, value, failure);
-    if (!strcmp(word, "cow"))
-        return set_absolute(&o->settings.cow, word, value, failure);
-    if (!strcmp(word, "block_size"))
-        return set_block_size(o, value, failure);
-    return failed(failure, EXIT_USAGE, -EINVAL, "unknown mount option '%s'; see vhdxfs --help",
-                  word);
+    if (!*word || !strncmp(word, "x-", 2))
+        return 0;
+    if (value)
+        *value++ = '\0';
+    while (e->word && find_word(e->word, word) < 0)
+        e++;
+    if (!e->word || (!value != !e->value && e->kind != OPTION_OBSOLETE))
+        return failed(failure, EXIT_USAGE, -EINVAL, "unknown mount option '%s'; see vhdxfs --help",
+                      word);
+    return set_option(o, e, word, value, failure);
 }
 
 static int parse_mount_options(struct options *o, const char *list, struct failure *failure)
@@ -253,36 +313,33 @@ static int parse_mount_options(struct options *o, const char *list, struct failu
     return err;
 }
 
-enum {
-    OPT_BLOCK_SIZE = 256,
-    OPT_PIDFILE,
-    OPT_RESET_STATE,
-    OPT_RESET_DISK,
-    OPT_COMMIT,
-    OPT_DISCARD
-};
+#define COMMAND_OPTIONS (ARRAY_SIZE(command_options) - 1)
+#define LONG_OPTION     256 /* and its place in the table */
 
-static const struct option long_options[] = {
-    {"foreground", no_argument, NULL, 'f'},
-    {"debug", no_argument, NULL, 'd'},
-    {"single-thread", no_argument, NULL, 's'},
-    {"options", required_argument, NULL, 'o'},
-    {"block-size", required_argument, NULL, OPT_BLOCK_SIZE},
-    {"pidfile", required_argument, NULL, OPT_PIDFILE},
-    {"reset-state", no_argument, NULL, OPT_RESET_STATE},
-    {"reset-disk", no_argument, NULL, OPT_RESET_DISK},
-    {"commit", no_argument, NULL, OPT_COMMIT},
-    {"discard", no_argument, NULL, OPT_DISCARD},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
-};
+/* For getopt_long(3). There is room for two letters and one word an option, and for the end. */
+static void make_getopt(char *letters, struct option *words)
+{
+    *letters++ = ':';
+    for (size_t i = 0; i < COMMAND_OPTIONS; i++) {
+        const struct option_entry *e = &command_options[i];
+
+        if (*e->word)
+            *words++ = (struct option){e->word, e->value ? required_argument : no_argument, NULL,
+                                       LONG_OPTION + (int)i};
+        if (e->letter)
+            *letters++ = e->letter;
+        if (e->letter && e->value)
+            *letters++ = ':';
+    }
+    *letters = '\0';
+    *words = (struct option){0};
+}
 
 /* getopt(3) has gone past a long option, but perhaps not past a word of short ones. */
 static int bad_option(int letter, char **argv, struct failure *failure)
 {
     char letters[3] = {'-', (char)optopt, '\0'};
-    const char *word = optopt > 0 && optopt < OPT_BLOCK_SIZE ? letters : argv[optind - 1];
+    const char *word = optopt > 0 && optopt < LONG_OPTION ? letters : argv[optind - 1];
 
     if (letter == ':')
         return failed(failure, EXIT_USAGE, -EINVAL, "option '%s' needs a value; see vhdxfs --help",
@@ -290,52 +347,15 @@ static int bad_option(int letter, char **argv, struct failure *failure)
     return failed(failure, EXIT_USAGE, -EINVAL, "unknown option '%s'; see vhdxfs --help", word);
 }
 
-static int set_action(struct options *o, enum action action, struct failure *failure)
-{
-    if (o->action != ACTION_SERVE && o->action != action)
-        return failed(failure, EXIT_USAGE, -EINVAL, "--commit and --discard exclude each other");
-    o->action = action;
-    return 0;
-}
-
 static int parse_option(struct options *o, int letter, char **argv, struct failure *failure)
 {
-    switch (letter) {
-    case 'd':
-        o->debug = true;
-        o->foreground = true;
-        return 0;
-    case 'f':
-        o->foreground = true;
-        return 0;
-    case 's':
-        o->single_thread = true;
-        return 0;
-    case 'o':
-        return parse_mount_options(o, optarg, failure);
-    case OPT_BLOCK_SIZE:
-        return set_block_size(o, optarg, failure);
-    case OPT_PIDFILE:
-        return set_absolute(&o->pidfile, "pidfile", optarg, failure);
-    case OPT_RESET_STATE:
-        o->settings.reset_state = true;
-        return 0;
-    case OPT_RESET_DISK:
-        o->settings.reset_disk = true;
-        return 0;
-    case OPT_COMMIT:
-        return set_action(o, ACTION_COMMIT, failure);
-    case OPT_DISCARD:
-        return set_action(o, ACTION_DISCARD, failure);
-    case 'h':
-        o->action = ACTION_HELP;
-        return 0;
-    case 'V':
-        o->action = ACTION_VERSION;
-        return 0;
-    default:
-        return bad_option(letter, argv, failure);
+    for (size_t i = 0; i < COMMAND_OPTIONS; i++) {
+        const struct option_entry *e = &command_options[i];
+
+        if (letter == e->letter || letter == LONG_OPTION + (int)i)
+            return set_option(o, e, e->word, optarg, failure);
     }
+    return bad_option(letter, argv, failure);
 }
 
 static int parse_operands(struct options *o, int count, char **operands, struct failure *failure)
@@ -353,9 +373,10 @@ static int parse_operands(struct options *o, int count, char **operands, struct 
                       : count < 2 ? "a MOUNTPOINT is needed"
                                   : "too many arguments");
     /* A tag stays as it is; a path must be found again when the daemon lives elsewhere. */
-    err = source_is_tag(operands[0])
-              ? set_text(&o->settings.source, operands[0])
-              : set_absolute(&o->settings.source, "SOURCE", operands[0], failure);
+    err = source_is_tag(operands[0]) ? set_text(&o->settings.source, operands[0])
+                                     : set_path(&o->settings.source, operands[0]);
+    if (err == -EINVAL)
+        return bad_value(failure, "SOURCE", operands[0], "a path");
     return err || !mounts ? err : set_text(&o->mountpoint, operands[1]);
 }
 
@@ -380,11 +401,6 @@ static int check_combination(const struct options *o, struct failure *failure)
     return 0;
 }
 
-static bool is_over(const struct options *o)
-{
-    return o->action == ACTION_HELP || o->action == ACTION_VERSION;
-}
-
 static int set_defaults(struct options *o)
 {
     int err;
@@ -396,13 +412,17 @@ static int set_defaults(struct options *o)
 
 int options_parse(struct options *o, int argc, char **argv, struct failure *failure)
 {
+    char letters[2 * ARRAY_SIZE(command_options)];
+    struct option words[ARRAY_SIZE(command_options)];
     int letter, err = set_defaults(o);
 
+    make_getopt(letters, words);
     opterr = 0;
     optind = 0; /* glibc: start anew */
-    while (!err && !is_over(o) &&
-           (letter = getopt_long(argc, argv, ":fdso:hV", long_options, NULL)) != -1)
+    while (!err && !is_over(o) && (letter = getopt_long(argc, argv, letters, words, NULL)) != -1)
         err = parse_option(o, letter, argv, failure);
+    if (o->debug)
+        o->foreground = true;
     if (!err && !is_over(o))
         err = parse_operands(o, argc - optind, argv + optind, failure);
     if (!err && !is_over(o))

@@ -113,17 +113,17 @@ done
 umount /usr/local/sbin
 
 note "completions"
-# offers FUNCTION LINE: what is offered at its end, one a line. In a shell as a user has it, without this one's traps.
+# offers FUNCTION LINE [PROGRAM]: what is offered at its end, one a line. In a shell as a user has it, without this one's traps.
 offers() {
     # shellcheck disable=SC2016 # expands inside
-    "$BASH" --norc -c '. "$1/dist/completions/${2#_}"; COMP_LINE=$3 COMP_POINT=${#3}; "$2"; printf "%s\n" "${COMPREPLY[@]}"' \
-        offers "$SRC" "$@" | sort
+    "$BASH" --norc -c '. "$1/dist/completions/${2#_}"; COMP_LINE=$3 COMP_POINT=${#3}; "$2" "$4"; printf "%s\n" "${COMPREPLY[@]}"' \
+        offers "$SRC" "$1" "$2" "${3-$program}" 2>&1 | sort
 }
 # Every option that --help has is offered, and nothing else.
 help_options() { grep -oE -- '^ +(-[a-zA-Z], +)?--[a-z-]+=?' | grep -oE -- '--[a-z-]+=?' | sort -u; }
 diff <("$program" --help | help_options) <(offers _vhdxfs 'vhdxfs --') || fail "vhdxfs: <: --help has it, >: it is offered"
 mount_options() { sed -n '/^Mount options:/,$p' | grep '^  [a-z]' | sed 's/^  //; s/   .*//; s/=[^,]*/=/g; s/, /\n/g' | sort -u; }
-diff <("$program" --help | mount_options) <(offers _vhdxfs 'vhdxfs -o ' | grep -vx rw) ||
+diff <("$program" --help | mount_options) <(offers _vhdxfs 'vhdxfs -o ') ||
     fail "vhdxfs -o: <: --help has it, >: it is offered"
 for command in check info replay create dump map; do
     diff <("$VHDXGEN" $command --help | help_options) <(offers _vhdxgen "vhdxgen $command --") ||
@@ -131,6 +131,17 @@ for command in check info replay create dump map; do
 done
 expect_equal "the second option of a list" "$(offers _vhdxfs 'vhdxfs -o ro,cl')" ro,claim=
 expect_equal "a value in a list" "$(offers _vhdxfs 'vhdxfs -o ro,claim=m')" mount
+expect_equal "both values" "$(offers _vhdxfs 'vhdxfs -o claim=')" $'mount\nopen'
+expect_equal "a size" "$(offers _vhdxfs 'vhdxfs --block-size=25')" 256M
+for option in '-o state=' '-o ro,cow=' --pidfile=; do
+    expect_equal "a file behind $option" "$(offers _vhdxfs "vhdxfs $option$SRC/COPY")" "$SRC/COPYING"
+done
+expect_equal "behind what is obsolete" "$(offers _vhdxfs 'vhdxfs -o io')" ""
+# shellcheck disable=SC2088 # the shell that completes has not expanded it either
+expect_equal "below ~" "$(HOME=${program%/*} offers _vhdxfs '~/vhdxfs -o nod' '~/vhdxfs')" nodiscard
+expect_equal "without the program" "$(offers _vhdxfs 'vhdxfs -o ' /nonexistent/vhdxfs)$(offers _vhdxfs 'vhdxfs -' /etc/passwd)" ""
+# shellcheck disable=SC2016 # that is the point
+expect_equal "behind what has been typed" "$(offers _vhdxfs 'vhdxfs -o name=$(date),nod')" '$(date),nodiscard'
 expect_equal "a command" "$(offers _vhdxgen 'vhdxgen rep')" replay
 expect_equal "a value" "$(offers _vhdxgen 'vhdxgen info --output=j')" json
 expect_equal "a region" "$(offers _vhdxgen 'vhdxgen dump file.vhdx me')" metadata

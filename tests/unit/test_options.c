@@ -98,6 +98,8 @@ static void test_flags(void **state)
     assert_int_equal(options.action, ACTION_HELP);
     accept("!--help");
     assert_int_equal(options.action, ACTION_HELP);
+    accept("!--commit --help");
+    assert_int_equal(options.action, ACTION_HELP);
     accept("!-V");
     assert_int_equal(options.action, ACTION_VERSION);
     accept("!--version");
@@ -211,6 +213,8 @@ static void test_bad_values(void **state)
         {"--nonsense", "--nonsense"},
         {"!/dev/null /mnt -o", "-o"},
         {"!/dev/null /mnt --block-size", "--block-size"},
+        {"!/dev/null /mnt --options", "'--options' needs a value"},
+        {"--debug=1", "--debug=1"},
         {"--block-size=0", "power of two"},
         {"--block-size=512K", "power of two"},
         {"--block-size=3M", "power of two"},
@@ -220,6 +224,7 @@ static void test_bad_values(void **state)
         {"--block-size=-1M", "power of two"},
         {"--block-size=1Mx", "power of two"},
         {"-o block_size=2", "power of two"},
+        {"-o block_size=2", "option block_size:"},
         {"--pidfile=", "pidfile"},
         {"-o uid=", "uid"},
         {"-o uid=-1", "uid"},
@@ -265,6 +270,153 @@ static void test_bad_values(void **state)
     refuse(line, "file name");
 }
 
+static void accept_word(const char *word, const char *value)
+{
+    char line[100];
+
+    snprintf(line, sizeof(line), "-o %s%s%s", word, value ? "=" : "", value ? value : "");
+    accept(line);
+}
+
+static void refuse_word(const char *word, const char *value)
+{
+    char line[100];
+
+    snprintf(line, sizeof(line), "-o %s%s%s", word, value ? "=" : "", value ? value : "");
+    refuse(line, word);
+}
+
+static const void *field(const struct option_entry *e)
+{
+    return (const char *)&options + e->field;
+}
+
+/* A good value does what the kind says; bad ones, and a value too many or too few, are refused. */
+static void try_word(const struct option_entry *e, const char *word)
+{
+    switch (e->kind) {
+    case OPTION_ON:
+    case OPTION_OFF:
+        accept_word(word, NULL);
+        assert_int_equal(*(const bool *)field(e), e->kind == OPTION_ON);
+        break;
+    case OPTION_TEXT:
+    case OPTION_NAME:
+    case OPTION_PATH:
+        accept_word(word, e->kind == OPTION_PATH ? "/x" : "x");
+        assert_string_equal(*(char *const *)field(e), e->kind == OPTION_PATH ? "/x" : "x");
+        if (e->kind != OPTION_TEXT)
+            refuse_word(word, "");
+        break;
+    case OPTION_NUMBER:
+        accept_word(word, "10");
+        assert_int_equal(*(const unsigned *)field(e), e->base);
+        refuse_word(word, "4294967295");
+        break;
+    case OPTION_SIZE:
+        accept_word(word, "2M");
+        assert_int_equal(*(const unsigned *)field(e), 2 * MIB);
+        refuse_word(word, "3M");
+        break;
+    case OPTION_CHOICE:
+        accept_word(word, strchr(e->value, '|') + 1);
+        assert_true(*(const bool *)field(e));
+        refuse_word(word, e->value + 1); /* all of them at once */
+        break;
+    case OPTION_FORWARDED:
+        accept_word(word, NULL);
+        assert_string_equal(options.fuse, word);
+        break;
+    case OPTION_IGNORED:
+        accept_word(word, NULL);
+        assert_null(options.fuse);
+        break;
+    case OPTION_OBSOLETE:
+        accept_word(word, NULL);
+        accept_word(word, strrchr(e->value, '|') + 1);
+        refuse_word(word, "yes");
+        return; /* with and without a value */
+    default:
+        fail_msg("-o %s: a kind that is no mount option's", word);
+    }
+    refuse_word(word, e->value ? NULL : "1");
+}
+
+static void test_mount_table(void **state)
+{
+    (void)state;
+    for (const struct option_entry *e = mount_options; e->word; e++) {
+        cleanup_free char *words = strdup(e->word);
+        char *rest = words, *word;
+
+        while ((word = strsep(&rest, "|")))
+            try_word(e, word);
+    }
+}
+
+/* What options_print_help() writes, to be freed. */
+static char *get_help(void)
+{
+    cleanup_file FILE *file = tmpfile();
+    int saved = dup(STDOUT_FILENO);
+    char *text = calloc(1, 8192);
+
+    assert_non_null(file);
+    assert_non_null(text);
+    fflush(stdout);
+    dup2(fileno(file), STDOUT_FILENO);
+    options_print_help();
+    fflush(stdout);
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    assert_in_range(pread(fileno(file), text, 8191, 0), 1, 8190);
+    return text;
+}
+
+/* Adds the names that HELP lists to NAMES, each with a blank behind it; none may come twice. */
+static void listed_names(char *help, char *names)
+{
+    char *line;
+
+    while ((line = strsep(&help, "\n"))) {
+        size_t indent = strspn(line, " ");
+        char *column = line + indent, *end = strstr(column, "  "), *name, word[64];
+
+        if (indent < 2 || indent > 6)
+            continue; /* not the first line of an option */
+        if (!end)
+            fail_msg("no column: %s", line);
+        *end = '\0';
+        while ((name = strsep(&column, ", ")))
+            if (*name == '-' || (*name >= 'a' && *name <= 'z')) {
+                snprintf(word, sizeof(word), " %.*s ", (int)strcspn(name, "="), name);
+                if (strstr(names, word))
+                    fail_msg("twice:%s", word);
+                strcat(names, word + 1);
+            }
+    }
+}
+
+/* --help has what the tables want listed, each name once and in their order, and nothing else. */
+static void test_help(void **state)
+{
+    cleanup_free char *help = get_help();
+    char listed[2048] = " ", wanted[2048] = " ";
+
+    (void)state;
+    listed_names(help, listed);
+    for (const struct option_entry *e = command_options; e->word; e++) {
+        if (e->help && e->letter)
+            sprintf(wanted + strlen(wanted), "-%c ", e->letter);
+        if (e->help && *e->word)
+            sprintf(wanted + strlen(wanted), "--%s ", e->word);
+    }
+    for (const struct option_entry *e = mount_options; e->word; e++)
+        if (e->help)
+            sprintf(wanted + strlen(wanted), "%s ", e->word);
+    assert_string_equal(listed, wanted);
+}
+
 static int free_options(void **state)
 {
     (void)state;
@@ -275,9 +427,10 @@ static int free_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_values),   cmocka_unit_test(test_mount_options),
-        cmocka_unit_test(test_operands), cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_mount_options),
+        cmocka_unit_test(test_operands),    cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_mount_table), cmocka_unit_test(test_help),
     };
 
     return cmocka_run_group_tests_name("options", tests, NULL, free_options);
