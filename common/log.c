@@ -202,6 +202,7 @@ static void *run(void *arg)
     LOCK_SCOPE(&queue.lock);
 
     (void)arg;
+    pthread_setname_np(pthread_self(), "vhdxfs-log");
     for (;;) {
         while (next_message(&m)) {
             pthread_mutex_unlock(&queue.lock);

@@ -295,6 +295,9 @@ kill_serving() {
     unmounted "$2" || umount --lazy "$2"
 }
 
+# serving_threads: how many threads the daemon has, beside the one that writes the log.
+serving_threads() { grep -Lx vhdxfs-log "/proc/$SERVE_PID/task"/*/comm | wc -l; }
+
 # device_free DEVICE: nobody holds it; it could be opened with O_EXCL (as wipefs does, which writes nothing here).
 # RELEASE reaches the daemon some time after the client's close(2): use it with wait_until.
 device_free() { wipefs --all --no-act "$1" >/dev/null 2>&1; }

@@ -61,14 +61,13 @@ verify() {
     fsck_clean "$device"
 }
 
-threads() { find "/proc/$SERVE_PID/task" -mindepth 1 -maxdepth 1 | wc -l; }
 
 for how in -s -d "-s -d"; do
     note "$how, ended by SIGTERM"
     # shellcheck disable=SC2086 # options
     exercise $how
     if [[ $how == *-s* && ! ${SANITIZED-} ]]; then
-        expect_equal "threads" "$(threads)" 1
+        expect_equal "threads that serve" "$(serving_threads)" 1
     fi
     stop_serving
     verify
