@@ -87,24 +87,15 @@ static int refuse_served(const struct exported *e, struct failure *failure)
 }
 
 /* A state that cannot be used is told at the start, not when a client opens the file. */
-static int try_store(struct exported *e, struct failure *failure)
+static int try_store(const struct exported *e, struct failure *failure)
 {
     const struct export_settings *s = e->settings;
-    struct store *store;
-    int err;
 
     if (s->cow)
         return cow_look(&e->cow, &e->facts, &e->layout, failure);
-    err = store_open(&store, s->state, facts_identity(&e->facts), &e->layout,
+    return store_try(s->state, facts_identity(&e->facts), &e->layout,
                      (s->read_only ? STORE_READ_ONLY : 0) | (s->reset_state ? STORE_RESET : 0),
                      failure);
-    if (err)
-        return err;
-    if (store_log_is_dirty(store))
-        log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
-                    store_path(store));
-    store_close(store);
-    return 0;
 }
 
 /* The disk around the file. With cow it is in memory: a rehearsal leaves nothing behind. */

@@ -21,7 +21,7 @@ char *cow_state_directory(const struct cow_settings *settings)
     return asprintf(&path, "%s.state", settings->file) < 0 ? NULL : path;
 }
 
-/* Whether NAME is that of a state of IDENTITY, or of one that was set aside. See state_dir.c. */
+/* Whether NAME is that of a state of IDENTITY, or of one that was set aside. See directory.c. */
 static bool is_state(const char *name, const char *identity)
 {
     size_t n = strlen(identity);
@@ -200,20 +200,6 @@ static int try_place(const struct cow_settings *settings, struct failure *failur
                   "%s: cannot make the overlay in %s: %s", settings->file, parent, strerror(errno));
 }
 
-/* Opens and closes the state in DIRECTORY, to see whether it can be used. */
-static int try_state(const char *directory, const char *identity, const struct vhdx_layout *layout,
-                     unsigned flags, struct failure *failure)
-{
-    struct store *store = NULL;
-    int err = store_open(&store, directory, identity, layout, flags, failure);
-
-    if (!err && store_log_is_dirty(store))
-        log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
-                    directory);
-    store_close(store);
-    return err;
-}
-
 int cow_look(const struct cow_settings *settings, const struct facts *facts,
              const struct vhdx_layout *layout, struct failure *failure)
 {
@@ -231,13 +217,13 @@ int cow_look(const struct cow_settings *settings, const struct facts *facts,
         return err;
     fd = open_file(settings, &now, &header, failure);
     if (fd >= 0)
-        return try_state(directory, now.identity, layout, settings->reset_state ? STORE_RESET : 0,
+        return store_try(directory, now.identity, layout, settings->reset_state ? STORE_RESET : 0,
                          failure);
     if (fd != -ENOENT)
         return fd;
     /* It will be made with the first claim. */
     err = try_place(settings, failure);
     if (!err && !settings->reset_state)
-        err = try_state(settings->state, now.identity, layout, STORE_READ_ONLY, failure);
+        err = store_try(settings->state, now.identity, layout, STORE_READ_ONLY, failure);
     return err;
 }

@@ -391,3 +391,18 @@ int store_open(struct store **store, const char *directory, const char *identity
     *store = s;
     return 0;
 }
+
+int store_try(const char *directory, const char *identity, const struct vhdx_layout *layout,
+              unsigned flags, struct failure *failure)
+{
+    struct store *s;
+    int err = store_open(&s, directory, identity, layout, flags, failure);
+
+    if (err)
+        return err;
+    if (store_log_is_dirty(s))
+        log_warning("%s: the VHDX log waits to be replayed by the next client that opens it",
+                    s->path);
+    store_close(s);
+    return 0;
+}

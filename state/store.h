@@ -75,6 +75,13 @@ enum store_flags {
 int store_open(struct store **store, const char *directory, const char *identity,
                const struct vhdx_layout *layout, unsigned flags, struct failure *failure);
 
+/*
+ * The same, only to see whether it can be opened (and, if need be, made or set aside): it is closed
+ * again. Logs it when a VHDX log in it waits to be replayed.
+ */
+int store_try(const char *directory, const char *identity, const struct vhdx_layout *layout,
+              unsigned flags, struct failure *failure);
+
 /* Frees the store. What was written since the last flush is left to the kernel. */
 void store_close(struct store *store);
 

@@ -152,6 +152,15 @@ char *join(const char *directory, const char *name)
     return path;
 }
 
+char *fresh_path(const char *directory)
+{
+    static unsigned number;
+    char name[32];
+
+    snprintf(name, sizeof(name), "%u", number++);
+    return join(directory, name);
+}
+
 /* The tools of e2fsprogs lie where a user's PATH does not lead. */
 static void add_sbin(void)
 {

@@ -43,6 +43,9 @@ void remove_tree(const char *path);
 /* "directory/name", to be freed. */
 char *join(const char *directory, const char *name);
 
+/* A path in DIRECTORY, another one at each call, for a test to make something there. Free it. */
+char *fresh_path(const char *directory);
+
 /* Runs a program, its output dropped; returns its exit status, or -1. */
 int run_program(const char *const argv[]);
 

@@ -32,12 +32,8 @@ static struct beside *open_beside(bool read_only)
 
 static int setup(void **state)
 {
-    static unsigned number;
-    char name[32];
-
     (void)state;
-    snprintf(name, sizeof(name), "%u", number++);
-    dir = join(base, name);
+    dir = fresh_path(base);
     failure = (struct failure){0};
     log_forget();
     b = open_beside(false);

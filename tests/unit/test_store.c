@@ -29,12 +29,8 @@ static struct failure failure;
 
 static int setup(void **state)
 {
-    static unsigned number;
-    char name[32];
-
     (void)state;
-    snprintf(name, sizeof(name), "%u", number++);
-    dir = join(base, name);
+    dir = fresh_path(base);
     path = join(dir, IDENTITY ".state");
     layout = make_layout(64 * MIB, MIB, 512);
     failure = (struct failure){0};

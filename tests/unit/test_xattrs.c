@@ -34,12 +34,8 @@ static struct xattrs *open_xattrs(bool read_only)
 
 static int setup(void **state)
 {
-    static unsigned number;
-    char name[32];
-
     (void)state;
-    snprintf(name, sizeof(name), "%u", number++);
-    dir = join(base, name);
+    dir = fresh_path(base);
     failure = (struct failure){0};
     log_forget();
     x = open_xattrs(false);
