@@ -135,7 +135,7 @@ const char *temp_dir(bool in_memory)
         signal(SIGTERM, remove_temps_and_die);
         signal(SIGHUP, remove_temps_and_die);
     }
-    assert_in_range(temp_count, 0, ARRAY_SIZE(temps) - 1);
+    assert_true(temp_count < ARRAY_SIZE(temps));
     path = temps[temp_count].path;
     snprintf(path, sizeof(temps[0].path), "%s/vhdxfs-test.XXXXXX", base);
     if (!mkdtemp(path))

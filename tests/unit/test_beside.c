@@ -253,7 +253,7 @@ static void test_listing_and_changing(void **state)
     (void)state;
     create("stays");
     for (unsigned i = 0; beside_at(b, i, name, &inode); i++) {
-        assert_in_range(steps++, 0, 2 * BESIDE_FILES_MAX);
+        assert_true(steps++ <= 2 * BESIDE_FILES_MAX);
         snprintf(extra, sizeof(extra), "extra%u", i);
         if (count(b) < BESIDE_FILES_MAX)
             create(extra);
@@ -261,7 +261,7 @@ static void test_listing_and_changing(void **state)
     assert_int_equal(count(b), BESIDE_FILES_MAX);
     steps = 0;
     for (unsigned i = 0; beside_at(b, i, name, &inode); i++) {
-        assert_in_range(steps++, 0, BESIDE_FILES_MAX);
+        assert_true(steps++ <= BESIDE_FILES_MAX);
         if (strcmp(name, "stays") != 0)
             assert_int_equal(beside_remove(b, name), 0);
     }

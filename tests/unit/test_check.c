@@ -148,7 +148,7 @@ static void test_failing_reads(void **state)
         if (err)
             assert_int_equal(err, -EIO);
     } while (err && ++reads < 10000);
-    assert_in_range(reads, 20, 9999);
+    assert_true(reads >= 20 && reads <= 9999);
     assert_int_equal(report.counts[VHDX_RULE_BAT_COLLISION], 1);
     assert_int_equal(report.counts[VHDX_RULE_PAR_LINKAGE], 1);
     memory_free(&m);
@@ -169,7 +169,7 @@ static void test_failing_memory(void **state)
         if (err)
             assert_int_equal(err, -ENOMEM);
     } while (err && ++n < 1000);
-    assert_in_range(n, 10, 999);
+    assert_true(n >= 10 && n <= 999);
     memory_free(&m);
 }
 

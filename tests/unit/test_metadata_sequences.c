@@ -205,7 +205,7 @@ static struct vhdx_header current_header(int *index)
 
     *index = vhdx_current_header((void *)(meta + VHDX_HEADER_1_AT),
                                  (void *)(meta + VHDX_HEADER_2_AT), &header);
-    assert_in_range(*index, 0, 1);
+    assert_true(*index == 0 || *index == 1);
     return header;
 }
 

@@ -360,6 +360,7 @@ static char *get_help(void)
     cleanup_file FILE *file = tmpfile();
     int saved = dup(STDOUT_FILENO);
     char *text = calloc(1, 8192);
+    ssize_t n;
 
     assert_non_null(file);
     assert_non_null(text);
@@ -369,7 +370,8 @@ static char *get_help(void)
     fflush(stdout);
     dup2(saved, STDOUT_FILENO);
     close(saved);
-    assert_in_range(pread(fileno(file), text, 8191, 0), 1, 8190);
+    n = pread(fileno(file), text, 8191, 0);
+    assert_true(n >= 1 && n <= 8190);
     return text;
 }
 
