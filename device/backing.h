@@ -7,9 +7,9 @@
  * What is not aligned to the device's direct-I/O unit is read, modified and written back under a
  * lock that keeps other writers out; aligned requests run in parallel.
  *
- * Writes that were begun and not ended (disk.h) hold that lock for reading, too. It prefers
- * writers, so that a stream of them cannot keep a read-modify-write waiting for ever: while one
- * waits, none can be begun. Closing waits for those that were begun.
+ * Writes that were begun and not ended (disk.h) share that lock with the aligned ones. While a
+ * read-modify-write waits for it, none can be begun, so a stream of them cannot keep it waiting for
+ * ever. Closing waits for those that were begun.
  */
 #ifndef DEVICE_BACKING_H
 #define DEVICE_BACKING_H

@@ -5,7 +5,7 @@
  * A client may come back to a file that it had open before: with SMB's durable handles a virtual
  * machine goes on where it was when the network failed. If Linux has mounted the partition in
  * between, that machine's cache is wrong and it would destroy the file system. So the file's
- * times must tell, and for that we must know.
+ * times must show it, and for that we must know.
  *
  * A block device: the sectors that the kernel counts as written and discarded since it started. An
  * image file: its times. Both: the head of the disk, where ext2 to ext4, btrfs, xfs and NTFS keep

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An export: one partition shown as a file (or as two views of it). start.h begins and ends it;
+ * An export: one partition shown as a file, or as two (its views). start.h begins and ends it;
  * here is what clients do with it meanwhile.
  *
  * It knows what the partition is (facts) and what each file looks like (layout, map). While a
@@ -100,8 +100,8 @@ int export_write(struct exported *exported, enum view_id view, const void *data,
  * The same for a caller who waits for the device in his own way (see datapath_begin()).
  * False: not possible for this request, or not now; export_read() or export_write() will do it.
  *
- * A write counts for export_flush() when it was ended, which must be before it is acknowledged:
- * so, as with export_write(), a flush that is asked for after the acknowledgement covers it.
+ * A write counts for export_flush() from its export_end() on, which must come before it is
+ * acknowledged: so, as with export_write(), a flush that is asked for afterwards covers it.
  * Every one that was begun must have ended before its client's export_release(); FUSE sees
  * to that by sending RELEASE after the last reply. (The claim itself waits for writes; backing.h.)
  */

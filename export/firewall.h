@@ -22,7 +22,7 @@
  *   its place before it.
  *
  * So an array of GPT entries is known by its first entry: an empty one is zeros, which a file
- * system writes, too. Of group descriptors but the first one only zeros are known for harm. Other
+ * system writes, too. In group descriptors other than the first, only zeros count as harm. Other
  * metadata (bitmaps, inode tables, the descriptors' reserve) have no rule at all; guard.h
  * protects them from what comes after a refusal.
  */

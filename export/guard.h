@@ -3,10 +3,10 @@
  * Asks the firewall's rules about every write and zeroing that touches the first or the last MiB
  * of the disk, one at a time; what lies between them passes without a look.
  *
- * A tool's operation may come in pieces, in this order or that, of which the rules know only some
- * for what they are. So a refusal sets a latch: until some seconds have passed without another
- * try, all writes and zeroings in the first and last MiB are refused, whatever they are. It goes
- * with the claim: who closes the file and opens it again begins anew.
+ * A tool's operation may come in pieces, in this order or that, and the rules know only some of
+ * them for what they are. So a refusal sets a latch: until some seconds have passed without another
+ * try, all writes and zeroings in the first and last MiB are refused, whatever they are. The latch
+ * ends with the claim: who closes the file and opens it again begins anew.
  *
  * What is not caught: pieces that come before the first one that a rule knows, and what lies
  * between the first and the last MiB. Zeros over the first MiB, from its end downwards, are

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How an export begins and ends. The start tries all that clients will need later, so that what is
- * wrong is told to who starts it, and not to a client.
+ * How an export begins and ends. The start tries all that clients will need later, so that whoever
+ * starts it learns what is wrong, and not a client.
  */
 #ifndef EXPORT_START_H
 #define EXPORT_START_H
@@ -12,8 +12,8 @@
 struct cow_settings export_cow_settings(const struct export_settings *settings);
 
 /*
- * Resolves and judges the source and computes the layout; writes nothing. SETTINGS must outlive the
- * exported. Returns 0 or -errno with FAILURE filled.
+ * Resolves and judges the source and computes the layout; writes nothing. SETTINGS must outlive
+ * EXPORTED. Returns 0 or -errno with FAILURE filled.
  */
 int export_prepare(struct exported *exported, const struct export_settings *settings,
                    struct failure *failure);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Ending by a signal. SIGTERM, SIGINT and SIGHUP tell libfuse's session to exit, and make a
- * descriptor readable, which is waited for beside the session's: so there is no moment, just
- * before a call that waits, in which a signal could be missed. It takes no thread.
+ * descriptor readable. Who waits for requests waits for that, too: so no signal can be missed just
+ * before a call that waits. It takes no thread.
  */
 #ifndef FUSE_ENDING_H
 #define FUSE_ENDING_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The mount point, before anything is mounted on it. */
+/* The mount point: before anything is mounted on it, and when serving has stopped. */
 #ifndef FUSE_MOUNTPOINT_H
 #define FUSE_MOUNTPOINT_H
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How long the device takes, of late: that decides whether a lone request is better waited for
- * on the spot (which saves the way through the ring), or whether that would keep the next one
- * waiting behind a slow disk.
+ * How long the device takes, of late. That decides whether a lone request is waited for on the
+ * spot, which saves the way through the ring; with a slow disk the next one would be kept waiting.
  */
 #ifndef FUSE_PACE_H
 #define FUSE_PACE_H

@@ -2,7 +2,7 @@
 /*
  * What the daemon may still do once it is set up. As root it keeps two capabilities:
  * CAP_DAC_OVERRIDE (a claim opens devices and images that belong to others) and CAP_SYS_ADMIN (a
- * claim flushes the device's cache, and the end unmounts). It can gain no others, and a seccomp
+ * claim flushes the device's cache, and stopping unmounts). It can gain no others, and a seccomp
  * filter refuses the system calls that a program of this kind never makes: running programs,
  * looking into other processes, mounting, loading modules, sockets but to syslog and systemd,
  * more rings of io_uring (whose requests no filter sees).

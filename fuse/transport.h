@@ -29,8 +29,8 @@
 struct transport;
 
 /*
- * Gets memory and the ring, before privileges are dropped; what cannot be had is done
- * without, but for memory. SINGLE: one request at a time. From the thread that will call
+ * Gets memory and the ring, before privileges are dropped. Without memory it fails; it can do
+ * without the ring. SINGLE: one request at a time. From the thread that will call
  * transport_run().
  */
 int transport_make(struct transport **transport, bool single);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The few messages of the FUSE protocol (linux/fuse.h) that the transport handles itself, because
- * they are the hot ones or because libfuse 3.14 cannot say what is to be said. All others
- * go to libfuse as they came.
+ * The few messages of the FUSE protocol (linux/fuse.h) that the transport handles itself: the
+ * frequent ones, and those for which libfuse 3.14 cannot give the right reply. All others go to
+ * libfuse as they came.
  *
  * Pure: buffers in, values out.
  */

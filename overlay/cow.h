@@ -32,7 +32,7 @@ struct cow_settings {
 char *cow_state_directory(const struct cow_settings *settings);
 
 /*
- * What can be known at the start, without the claim: whether an overlay that is there fits to the
+ * What can be known at the start, without the claim: whether an overlay that is there fits the
  * partition, and whether the states can be used (--reset-state is done here). 0 or -errno.
  */
 int cow_look(const struct cow_settings *settings, const struct facts *facts,
@@ -42,7 +42,7 @@ int cow_look(const struct cow_settings *settings, const struct facts *facts,
  * Opens the overlay over CLAIM's disk, and its state; makes them if there are none. The
  * caller closes both, in any order, and then releases the claim.
  *
- * Returns 0; -EBUSY when another process has them; -ESTALE when they do not fit to the partition,
+ * Returns 0; -EBUSY when another process has them; -ESTALE when they do not fit the partition,
  * or when an interrupted commit must be finished first; or another -errno.
  */
 int cow_open(struct overlay **overlay, struct store **store, const struct cow_settings *settings,

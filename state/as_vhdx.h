@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which VHDX a partition is shown as: here, at the lowest place that knows both, is decided whether
- * it can be shown at all. A state is of one such layout (store.h).
+ * As which VHDX a partition is shown, and whether it can be shown at all. That is decided here, in
+ * the lowest place that knows both of them. A state is of one such layout (store.h).
  */
 #ifndef STATE_AS_VHDX_H
 #define STATE_AS_VHDX_H

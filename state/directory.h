@@ -53,7 +53,7 @@ void state_dir_abandon(const struct state_dir *dir);
 /* Renames the state file to one with the time in it. */
 int state_dir_set_aside(const struct state_dir *dir, struct failure *failure);
 
-/* <identity>.SUFFIX in the state directory. It is opened when it is needed, and made as late. */
+/* <identity>.SUFFIX in the state directory. It is opened, and made, only when it is needed. */
 struct state_folder {
     char directory[PATH_MAX];
     char identity[65];

@@ -66,7 +66,8 @@ enum store_flags {
 /*
  * Opens the state of the partition IDENTITY, of geometry LAYOUT, in DIRECTORY (made if it is not
  * there, mode 0700; it must belong to the caller and be writable by nobody else; links are
- * not followed). The state is locked until store_close(); a read-only one is only read now.
+ * not followed). The state is locked until store_close(); with STORE_READ_ONLY only while it is
+ * read, which is here.
  *
  * Returns 0 and *STORE; -EBUSY when another process has it; -EUCLEAN when it is damaged;
  * -ESTALE when it belongs to another partition, or to another size with a log to be

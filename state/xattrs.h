@@ -14,8 +14,8 @@
  * keeps. Changes are made with the state directory locked. What is there and is no file of our own
  * (own_file.h), or too large, is not listed or counted, and refused with -EIO.
  *
- * An object is named by a short text: one that no file can have for the directory, the VHDX and
- * the disk, its name for another file. All functions may be called from any thread and return 0
+ * An object is named by a short text: another file by its name; the directory, the VHDX and the
+ * disk by one that no file can have. All functions may be called from any thread and return 0
  * (or a length) or -errno.
  */
 #ifndef STATE_XATTRS_H

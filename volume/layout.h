@@ -11,8 +11,8 @@
  * So the VHDX's payload lies at a multiple of 1 MiB of the disk. And in the image:
  *
  *   0            a page that says what it belongs to, written once
- *   4096         the note why the fence was closed, all zeros while it is open: so one that a
- *                crash has torn still says that it is closed
+ *   4096         the note why the fence was closed, all zeros while it is open: so even a note that
+ *                a crash has torn says that the fence is closed
  *   64 KiB       the head: all of the disk up to file_at
  *                the tail: all of the disk from tail_at
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What Windows and QEMU write to the metadata of a fixed VHDX, write for write and flush for
- * flush, through a exported. After every single step the daemon is ended, in one of the ways
+ * flush, through an export. After every single step the daemon is ended, in one of the ways
  * there are, and started again: every byte is there, and the file is a valid VHDX, judged by
  * the rules that vhdxgen check goes by (which replays a log in memory).
  */

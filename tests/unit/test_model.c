@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The model test: random operations on a exported, and the same on an oracle, which is nothing
+ * The model test: random operations on an export, and the same on an oracle, which is nothing
  * but four arrays of bytes. Every answer and every byte must agree, through closing, killing
  * and starting again, on many geometries and kinds of storage.
  *
