@@ -95,6 +95,17 @@ fill_note(struct message *m, int priority, const char *format, ...)
 
 /* --- the queue. All under its lock. ----------------------------------------------- */
 
+/* Debugging messages leave room for what is more important. */
+static void enqueue(const struct message *m)
+{
+    if (queue.count >= (m->priority == LOG_DEBUG ? LOG_QUEUE * 3 / 4 : LOG_QUEUE)) {
+        queue.lost++;
+        return;
+    }
+    queue.messages[(queue.first + queue.count++) % LOG_QUEUE] = *m;
+    pthread_cond_signal(&queue.wanted);
+}
+
 /* Makes M a note about what was left out of KIND. */
 static void note_left_out(struct kind *kind, struct message *m)
 {
@@ -116,7 +127,12 @@ static struct kind *kind_of(const char *format)
         if (kind->begun < oldest->begun)
             oldest = kind;
     }
-    queue.lost += oldest->left_out;
+    if (oldest->left_out) {
+        struct message m;
+
+        note_left_out(oldest, &m);
+        enqueue(&m);
+    }
     *oldest = (struct kind){.format = format};
     return oldest;
 }
@@ -138,16 +154,6 @@ static bool is_too_much(const char *format, const struct message *m)
     kind->left_out++;
     kind->last = *m;
     return true;
-}
-
-static void enqueue(const struct message *m)
-{
-    if (queue.count == LOG_QUEUE) {
-        queue.lost++;
-        return;
-    }
-    queue.messages[(queue.first + queue.count++) % LOG_QUEUE] = *m;
-    pthread_cond_signal(&queue.wanted);
 }
 
 /* The kind of which something was left out for the longest time, or NULL. */
@@ -242,18 +248,20 @@ static void tell_end(void)
     pthread_cond_signal(&queue.wanted);
 }
 
-void log_end(void)
+bool log_end(void)
 {
     struct timespec until;
 
     if (!queue.running)
-        return;
+        return true;
     tell_end();
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
     /* Otherwise it waits for somebody who does not read; the end of the process ends it. */
-    if (pthread_timedjoin_np(queue.writer, NULL, &until) == 0)
-        queue.running = false;
+    if (pthread_timedjoin_np(queue.writer, NULL, &until) != 0)
+        return false;
+    queue.running = false;
+    return true;
 }
 
 void log_message(int priority, const char *format, ...)

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <syslog.h>
 
-#define LOG_QUEUE 256 /* messages */
+#define LOG_QUEUE 256 /* messages; three quarters of it for debugging */
 #define LOG_BURST 50  /* messages of one kind */
 #define LOG_WHILE 5   /* in so many seconds */
 
@@ -31,10 +31,10 @@ void log_to_syslog(void);
 int log_begin(void);
 
 /*
- * Writes what is in the queue, and ends the thread; but waits no longer than a second. When that
- * was not enough, messages that come later are lost.
+ * Writes what is in the queue, and ends the thread; but waits no longer than a second. False when
+ * that was not enough: then messages that come later may be lost.
  */
-void log_end(void);
+bool log_end(void);
 
 void log_message(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -29,8 +29,9 @@ int log_begin(void)
     return 0;
 }
 
-void log_end(void)
+bool log_end(void)
 {
+    return true;
 }
 
 void log_message(int priority, const char *format, ...)
