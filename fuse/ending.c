@@ -19,14 +19,21 @@ static void end(int number)
     errno = before;
 }
 
-static void handle(void (*handler)(int))
+static void handle(int number, void (*handler)(int))
 {
     /* What is under way goes on; poll(2) returns all the same. */
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, before;
 
-    sigaction(SIGHUP, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    /* Who was started with nohup(1) stays when the terminal goes. */
+    if (number == SIGTERM || sigaction(number, NULL, &before) < 0 || before.sa_handler != SIG_IGN)
+        sigaction(number, &action, NULL);
+}
+
+static void handle_all(void (*handler)(int))
+{
+    handle(SIGHUP, handler);
+    handle(SIGINT, handler);
+    handle(SIGTERM, handler);
 }
 
 int ending_watch(struct fuse_session *session)
@@ -36,12 +43,12 @@ int ending_watch(struct fuse_session *session)
     if (wake < 0)
         return -errno;
     signal(SIGPIPE, SIG_IGN);
-    handle(end);
+    handle_all(end);
     return wake;
 }
 
 void ending_stop(void)
 {
-    handle(SIG_IGN);
+    handle_all(SIG_IGN);
     close(wake);
 }

@@ -2,7 +2,8 @@
 /*
  * Ending by a signal. SIGTERM, SIGINT and SIGHUP tell libfuse's session to exit, and make a
  * descriptor readable. Who waits for requests waits for that, too: so no signal can be missed just
- * before a call that waits. It takes no thread.
+ * before a call that waits. It takes no thread. SIGINT and SIGHUP stay ignored if they were
+ * (nohup).
  */
 #ifndef FUSE_ENDING_H
 #define FUSE_ENDING_H

@@ -257,6 +257,7 @@ static void finish_flying(struct transport *t)
 
         if (err) {
             log_error("io_uring failed with %u requests under way: %s", t->flying, strerror(-err));
+            log_end();
             _exit(EXIT_IO_ERROR);
         }
         complete_all(t);

@@ -61,7 +61,6 @@ verify() {
     fsck_clean "$device"
 }
 
-
 for how in -s -d "-s -d"; do
     note "$how, ended by SIGTERM"
     # shellcheck disable=SC2086 # options
@@ -98,4 +97,15 @@ serve "$device" "$export"
 head -c 4096 "$VHDX" >/dev/null
 stop_serving
 ! grep -E '(request|reply) [0-9]' "$SERVE_LOG" || fail "requests are logged"
+fsck_clean "$device"
+
+note "started with nohup, it stays when the terminal goes"
+trap '' HUP
+serve "$device" "$export"
+trap 'exit 143' HUP
+kill -HUP "$SERVE_PID"
+for _ in {1..50}; do # it has seen that by then
+    head -c 4096 "$VHDX" >/dev/null || fail "a hangup ended it"
+done
+stop_serving
 fsck_clean "$device"
