@@ -37,22 +37,34 @@ static DIR *change_folder(const struct beside *b, bool make, struct state_dir *d
     return own_directory_list(state_folder_change(&b->folder, make, dir));
 }
 
-/* Whether there is such a file. What is no plain file, e.g. a link, is not shown. */
-static bool find_name(DIR *folder, const char *name, struct file *f)
+/*
+ * Whether there is such a file: 1, 0, or -errno when that could not be seen. What is no plain file,
+ * e.g. a link, is not shown.
+ */
+static int find_name(DIR *folder, const char *name, struct file *f)
 {
-    if (strlen(name) > BESIDE_NAME_MAX || strchr(name, '/') ||
-        fstatat(dirfd(folder), name, &f->st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(f->st.st_mode))
-        return false;
+    if (strlen(name) > BESIDE_NAME_MAX || strchr(name, '/'))
+        return 0;
+    if (fstatat(dirfd(folder), name, &f->st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISREG(f->st.st_mode))
+        return 0;
     snprintf(f->name, sizeof(f->name), "%s", name);
-    return true;
+    return 1;
 }
 
-static bool next_file(DIR *folder, struct file *f)
+/* The next one: 1, 0 behind the last, or -errno. */
+static int next_file(DIR *folder, struct file *f)
 {
-    for (const struct dirent *d; (d = readdir(folder));)
-        if (find_name(folder, d->d_name, f))
-            return true;
-    return false;
+    const char *name;
+    int found;
+
+    while ((found = own_directory_next(folder, &name)) > 0) {
+        found = find_name(folder, name, f);
+        if (found)
+            break;
+    }
+    return found;
 }
 
 /*
@@ -76,12 +88,14 @@ static uint64_t inode_of(DIR *folder, const struct file *f)
 /* Finds INODE in FOLDER, which is NULL with errno when it could not be opened. */
 static int find_inode(DIR *folder, uint64_t inode, struct file *f)
 {
+    int found;
+
     if (!folder)
         return errno == ENOENT ? -ESTALE : -errno;
-    while (next_file(folder, f))
+    while ((found = next_file(folder, f)) > 0)
         if (inode_of(folder, f) == inode)
             return 0;
-    return -ESTALE;
+    return found < 0 ? found : -ESTALE;
 }
 
 /* --- limits ---------------------------------------------------------------------- */
@@ -90,15 +104,16 @@ static int add_up(const struct beside *b, struct beside_room *room)
 {
     cleanup_dir DIR *folder = open_folder(b);
     struct file f;
+    int found;
 
     *room = (struct beside_room){0};
     if (!folder)
         return errno == ENOENT ? 0 : -errno;
-    while (next_file(folder, &f)) {
+    while ((found = next_file(folder, &f)) > 0) {
         room->used += (uint64_t)f.st.st_size;
         room->files_used++;
     }
-    return 0;
+    return found;
 }
 
 void beside_room(struct beside *b, struct beside_room *room)
@@ -157,11 +172,13 @@ int beside_lookup(struct beside *b, const char *name, uint64_t *inode, struct st
 {
     cleanup_dir DIR *folder = open_folder(b);
     struct file f;
+    int found;
 
     if (!folder)
         return -errno;
-    if (!find_name(folder, name, &f))
-        return -ENOENT;
+    found = find_name(folder, name, &f);
+    if (found <= 0)
+        return found < 0 ? found : -ENOENT;
     *inode = inode_of(folder, &f);
     *st = f.st;
     return 0;
@@ -194,7 +211,7 @@ bool beside_at(struct beside *b, unsigned index, char *name, uint64_t *inode)
     cleanup_dir DIR *folder = open_folder(b);
     struct file f;
 
-    for (; folder && next_file(folder, &f); index--)
+    for (; folder && next_file(folder, &f) > 0; index--)
         if (index == 0) {
             memcpy(name, f.name, sizeof(f.name));
             *inode = inode_of(folder, &f);
@@ -245,22 +262,24 @@ int beside_create(struct beside *b, const char *name, int flags, uint64_t *inode
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_dir DIR *folder = NULL;
     struct file f;
-    int err = check_name(name);
+    int err = check_name(name), found;
 
     if (err)
         return err;
     folder = change_folder(b, true, &dir);
     if (!folder)
         return -errno;
-    if (!find_name(folder, name, &f)) {
+    found = find_name(folder, name, &f);
+    if (found > 0 && flags & O_EXCL)
+        return -EEXIST;
+    if (found == 0) {
         err = make_file(b, folder, name);
         if (err)
             return err;
-        if (!find_name(folder, name, &f))
-            return -ENOENT;
-    } else if (flags & O_EXCL) {
-        return -EEXIST;
+        found = find_name(folder, name, &f);
     }
+    if (found <= 0)
+        return found < 0 ? found : -ENOENT;
     *inode = inode_of(folder, &f);
     return open_found(folder, &f, flags);
 }
@@ -328,11 +347,13 @@ int beside_remove(struct beside *b, const char *name)
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_dir DIR *folder = change_folder(b, false, &dir);
     struct file f;
+    int found;
 
     if (!folder)
         return -errno;
-    if (!find_name(folder, name, &f))
-        return -ENOENT;
+    found = find_name(folder, name, &f);
+    if (found <= 0)
+        return found < 0 ? found : -ENOENT;
     return unlinkat(dirfd(folder), name, 0) < 0 || fsync(dirfd(folder)) < 0 ? -errno : 0;
 }
 
@@ -342,18 +363,20 @@ int beside_rename(struct beside *b, const char *name, const char *to, unsigned f
     cleanup_state_dir struct state_dir dir = STATE_DIR_INIT;
     cleanup_dir DIR *folder = change_folder(b, false, &dir);
     struct file f;
-    int err = check_name(to);
+    int err = check_name(to), found;
 
     if (!folder)
         return -errno;
-    if (!find_name(folder, name, &f))
-        return -ENOENT;
+    found = find_name(folder, name, &f);
+    if (found <= 0)
+        return found < 0 ? found : -ENOENT;
     if (err)
         return err;
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         return -EINVAL;
-    if (flags & RENAME_NOREPLACE && find_name(folder, to, &f))
-        return -EEXIST;
+    found = flags & RENAME_NOREPLACE ? find_name(folder, to, &f) : 0;
+    if (found)
+        return found < 0 ? found : -EEXIST;
     if (renameat(dirfd(folder), name, dirfd(folder), to) < 0 || fsync(dirfd(folder)) < 0)
         return -errno;
     return 0;

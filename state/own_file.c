@@ -87,8 +87,14 @@ int own_file_create(int directory, const char *fresh)
 
     unlinkat(directory, fresh, 0);
     fd = openat(directory, fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+    if (fd < 0)
         return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int err = -errno;
+
+        unlinkat(directory, fresh, 0);
+        return err;
+    }
     return steal_fd(&fd);
 }
 
@@ -127,4 +133,16 @@ DIR *own_directory_list(int fd)
     else if (!directory)
         close_fd(&fd);
     return directory;
+}
+
+int own_directory_next(DIR *directory, const char **name)
+{
+    const struct dirent *entry;
+
+    errno = 0;
+    entry = readdir(directory);
+    if (!entry)
+        return -errno;
+    *name = entry->d_name;
+    return 1;
 }

@@ -52,5 +52,7 @@ int own_directory_open(int parent, const char *name);
 int own_directory_make(int parent, const char *name);
 /* Lists the directory FD, and takes FD over, also when it is an -errno. NULL with errno. */
 DIR *own_directory_list(int fd);
+/* The next *NAME in it, good until the next call: 1, 0 behind the last one, or -errno. */
+int own_directory_next(DIR *directory, const char **name);
 
 #endif

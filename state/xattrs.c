@@ -115,14 +115,19 @@ static bool fits(const struct stat *st)
     return own_file_is(st) && st->st_size <= XATTRS_VALUE_MAX;
 }
 
-/* The next attribute in the directory of an object. */
-static bool next_attribute(DIR *object, char name[NAME_MAX + 1], struct stat *st)
+/* The next attribute in the directory of an object: 1, 0 behind the last, or -errno. */
+static int next_attribute(DIR *object, char name[NAME_MAX + 1], struct stat *st)
 {
-    for (const struct dirent *d; (d = readdir(object));)
-        if (attribute_name(d->d_name, name) &&
-            fstatat(dirfd(object), d->d_name, st, AT_SYMLINK_NOFOLLOW) == 0 && fits(st))
-            return true;
-    return false;
+    const char *file;
+    int found;
+
+    while ((found = own_directory_next(object, &file)) > 0) {
+        if (!attribute_name(file, name))
+            continue;
+        if (fstatat(dirfd(object), file, st, AT_SYMLINK_NOFOLLOW) == 0 && fits(st))
+            break;
+    }
+    return found;
 }
 
 /* As xattrs_get(). -EIO for what is not ours. */
@@ -162,16 +167,24 @@ struct usage {
     size_t count, size;
 };
 
-static void add_object(int all, const char *file, struct usage *used)
+/* What is not ours does not count. */
+static int add_object(int all, const char *file, struct usage *used)
 {
-    cleanup_dir DIR *object = own_directory_list(own_directory_open(all, file));
+    int fd = own_directory_open(all, file), found;
+    cleanup_dir DIR *object = NULL;
     char name[NAME_MAX + 1];
     struct stat st;
 
-    while (object && next_attribute(object, name, &st)) {
+    if (fd == -EPERM || fd == -ENOTDIR || fd == -ELOOP || fd == -ENOENT)
+        return 0;
+    object = own_directory_list(fd);
+    if (!object)
+        return -errno;
+    while ((found = next_attribute(object, name, &st)) > 0) {
         used->count++;
         used->size += (size_t)st.st_size;
     }
+    return found;
 }
 
 /* Whether SIZE bytes may take the place of OLD, or come in addition if that is -ENODATA. */
@@ -179,12 +192,19 @@ static int check_limits(int all, ssize_t old, size_t size)
 {
     cleanup_dir DIR *objects = own_directory_list(own_directory_open(all, "."));
     struct usage used = {0};
+    const char *file;
+    int found;
 
     if (!objects)
         return -errno;
-    for (const struct dirent *d; (d = readdir(objects));)
-        if (is_object(d->d_name))
-            add_object(all, d->d_name, &used);
+    while ((found = own_directory_next(objects, &file)) > 0) {
+        int err = is_object(file) ? add_object(all, file, &used) : 0;
+
+        if (err)
+            return err;
+    }
+    if (found < 0)
+        return found;
     if (old >= 0) {
         used.count--;
         used.size -= (size_t)old;
@@ -315,10 +335,11 @@ ssize_t xattrs_list(struct xattrs *x, const char *object, char *list, size_t siz
     char name[NAME_MAX + 1];
     struct stat st;
     size_t used = 0;
+    int found;
 
     if (!names)
         return errno == ENOENT ? 0 : -errno;
-    while (next_attribute(names, name, &st)) {
+    while ((found = next_attribute(names, name, &st)) > 0) {
         size_t n = strlen(name) + 1;
 
         if (size && used + n > size)
@@ -327,7 +348,7 @@ ssize_t xattrs_list(struct xattrs *x, const char *object, char *list, size_t siz
             memcpy(list + used, name, n);
         used += n;
     }
-    return (ssize_t)used;
+    return found < 0 ? found : (ssize_t)used;
 }
 
 int xattrs_remove(struct xattrs *x, const char *object, const char *name)
