@@ -41,6 +41,8 @@ int serve_receive(const struct server *s, struct slot *slot)
                   wire_name(r->opcode));
     if ((wire_is_data(r) || r->kind == WIRE_OPEN) && !is_view(s->tree, r->inode))
         r->kind = WIRE_OTHER; /* of a file beside */
+    if (r->kind == WIRE_SHORT && is_beside(r->inode))
+        r->kind = WIRE_OTHER; /* it asks the file system of the state */
     return 0;
 }
 

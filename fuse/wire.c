@@ -82,10 +82,8 @@ bool wire_parse(const void *message, size_t length, uint32_t max, struct wire_re
         break;
     case FUSE_INIT:
     case FUSE_GETATTR:
-    case FUSE_LOOKUP:
     case FUSE_FORGET:
     case FUSE_BATCH_FORGET:
-    case FUSE_STATFS:
         r->kind = WIRE_SHORT;
         break;
     }

@@ -29,7 +29,7 @@ enum wire_kind {
     WIRE_OPEN,
     WIRE_BROKEN, /* one of these that is not whole, or larger than allowed: an error is due */
     WIRE_IGNORE, /* nobody waits for an answer, and there is nothing to be done */
-    WIRE_SHORT,  /* for libfuse; answered from memory, or nearly so */
+    WIRE_SHORT,  /* for libfuse; answered from memory, if it is about a view or the directory */
     WIRE_OTHER,  /* for libfuse; may take its time */
 };
 
