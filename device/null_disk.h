@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk that does nothing and says that it is done, for measuring FUSE itself
+ * Private to device/: a disk that does nothing and says that it is done, for measuring FUSE itself
  * (bench/arms/null.sh), never for use. What is read is whatever was in memory.
  */
 #ifndef DEVICE_NULL_DISK_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Security descriptors that keep a file from being deleted by accident ([MS-DTYP] 2.4.6).
+ * Private to ntfs/: security descriptors that keep a file from being deleted by accident
+ * ([MS-DTYP] 2.4.6).
  *
  * Windows deletes a file for whoever has DELETE on it, or DELETE_CHILD on its directory; so both
  * are denied, to everyone. Everything else is granted to everyone, since access is a matter of

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The border to libntfs-3g, which answers -1 or NULL, sets errno, and logs by itself. */
+/* Private to ntfs/: the border to libntfs-3g, which answers -1 or NULL, sets errno, and logs by
+ * itself. */
 #ifndef NTFS_ERROR_H
 #define NTFS_ERROR_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Runs mkntfs(8). */
+/* Private to ntfs/: runs mkntfs(8). */
 #ifndef NTFS_MKNTFS_H
 #define NTFS_MKNTFS_H
 

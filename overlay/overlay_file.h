@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The overlay file's format: encoding and checking of its header, no I/O. See overlay.h.
+ * Private to overlay/: the overlay file's format: encoding and checking of its header, no I/O. See
+ * overlay.h.
  *
  * All offsets in bytes, numbers little-endian:
  *   0, 4096   the header, twice; one good copy is enough

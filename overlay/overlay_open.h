@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The overlay file in its directory: made, found, locked, bound to its partition, removed.
+ * Private to overlay/: the overlay file in its directory: made, found, locked, bound to its
+ * partition, removed.
  *
  * Binding. The header names the partition (identity), its size and sector size, and holds a
  * copy of its mark (overlay_file.h) from when the overlay was made. An overlay is good only over

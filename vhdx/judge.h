@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the check_*.c share, and what each of them offers to check.c, which runs them. */
+/* Private to vhdx/: what the check_*.c share, and offer to check.c, which runs them. */
 #ifndef VHDX_JUDGE_H
 #define VHDX_JUDGE_H
 

@@ -102,6 +102,7 @@ static void test_others(void **state)
     assert_int_equal(kind_of(make_message(FUSE_OPEN, 1, &in, 1, 0)), WIRE_BROKEN);
     assert_int_equal(kind_of(make_message(FUSE_FSYNC, INODE, NULL, 0, 0)), WIRE_OTHER);
     assert_int_equal(kind_of(make_message(FUSE_GETATTR, INODE, NULL, 0, 0)), WIRE_SHORT);
+    assert_int_equal(kind_of(make_message(FUSE_LOOKUP, 1, "name", 5, 0)), WIRE_OTHER);
     assert_int_equal(kind_of(make_message(FUSE_INTERRUPT, 0, NULL, 0, 0)), WIRE_IGNORE);
     assert_int_equal(kind_of(make_message(9999, 0, NULL, 0, 0)), WIRE_OTHER);
     assert_false(wire_parse(message, n + 1, MAX, &r));
