@@ -10,7 +10,7 @@ packages_demo=(qemu-utils libvhdi-utils)
 packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g sleuthkit xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
     fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
 # For Samba, the guests and iSCSI.
-packages_test+=(samba samba-testsuite smbclient python3-impacket iproute2
+packages_test+=(samba 'samba-vfs-modules|samba' samba-testsuite smbclient python3-impacket iproute2
     debootstrap systemd-container tgt libiscsi-bin qemu-block-extra open-iscsi)
 # For a big-endian machine; tests/s390x fetches the libraries.
 packages_test+=(gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user)
