@@ -45,7 +45,7 @@ mount_inside() {
 
 umount_inside() {
     umount "$inside"
-    losetup --detach "$inside_loop"
+    free_loop "$inside_loop"
     wait_until "$DEADLINE" device_free "$disk" || fail "nobody has the VHDX open, and the device is still held"
 }
 
@@ -119,7 +119,7 @@ inside_loop=$LOOP
 mount_at "$inside_loop" "$inside"
 expect_equal "the file" "$(sha256sum <"$inside/second")" "$second"
 umount "$inside"
-losetup --detach "$inside_loop"
+free_loop "$inside_loop"
 take_copy_of_vhdx "$SCRATCH/seen"
 head -c 3M "$VHDX" >"$SCRATCH/seen.metadata"
 stop_serving

@@ -15,7 +15,7 @@ attach_volume() {
 
 # detach_volume SOURCE: and wait until the source is given back.
 detach_volume() {
-    losetup --detach "$VOLUME"
+    free_loop "$VOLUME"
     wait_until "$DEADLINE" device_free "$1"
 }
 
@@ -92,7 +92,7 @@ for size in "${sizes[@]}"; do
         says 'Allocated File' istat -o 2048 "$DISK" 64
     fi
     unmount "$SCRATCH/ntfs"
-    losetup --detach "$VOLUME"
+    free_loop "$VOLUME"
     stop_serving
     rm -f "$STATE"/*
 done
@@ -112,7 +112,7 @@ new_loop "$INNER" --offset "$P" --sizelimit $((96 * MiB))
 mount_at "$LOOP" "$SCRATCH/ext4"
 cp "$SCRATCH/data" "$SCRATCH/ext4/data"
 unmount "$SCRATCH/ext4"
-losetup --detach "$LOOP"
+free_loop "$LOOP"
 wait_until "$DEADLINE" unmount "$SCRATCH/ntfs"
 detach_volume "$PART"
 fsck_clean "$PART"

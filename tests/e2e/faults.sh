@@ -122,9 +122,9 @@ shrink() {
 }
 
 new_ext4 48M -E nodiscard
-file=$IMAGE loop=$LOOP loop_was=$(loop_id "$LOOP")
+file=$IMAGE loop=$LOOP
 shrink "$file" "$loop"
 fsck_clean "$loop"
-free_loop "$loop" "$loop_was"
+free_loop "$loop"
 shrink "$file" "$file"
 e2fsck -fn "$file" >/dev/null || fail "e2fsck is not content with $file"

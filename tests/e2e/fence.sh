@@ -26,7 +26,7 @@ serve_disk() {
 
 end_disk() {
     unmount "$SCRATCH/ntfs"
-    losetup --detach "$VOLUME"
+    free_loop "$VOLUME"
     wait_until "$DEADLINE" device_free "$PART" || fail "not given back"
     stop_serving
 }
@@ -96,7 +96,7 @@ note "closed after a restart; the VHDX beside it is not concerned"
 serve_disk
 refused overwrite
 expect_grep 'the fence is closed' "$SERVE_LOG"
-losetup --detach "$VOLUME"
+free_loop "$VOLUME"
 wait_until "$DEADLINE" device_free "$PART"
 dd if="$PART" of="$VHDX" bs=4096 skip=4096 seek=$((P / 4096 + 4096)) count=4 conv=notrunc status=none
 wait_until "$DEADLINE" device_free "$PART"

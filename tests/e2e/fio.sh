@@ -18,9 +18,9 @@ new_dir export
 serve "$device" "$DIR"
 # fio trims devices only. Its mmap engine fails its own checks on any device, so it is not used.
 new_loop "$VHDX" --offset $((P + reserved * MiB + 3 * size * MiB)) --sizelimit "${size}M"
-buffered=$LOOP buffered_id=$(loop_id "$LOOP")
+buffered=$LOOP
 new_loop "$VHDX" --offset $((P + reserved * MiB + 5 * size * MiB)) --direct-io=on
-trimmed=$LOOP trimmed_id=$(loop_id "$LOOP")
+trimmed=$LOOP
 
 cat >"$SCRATCH/jobs" <<END
 [global]
@@ -97,8 +97,8 @@ END
 note "fio: $(sed -n '/^{/,$p' "$SCRATCH/out" | jq -r '[.jobs[] | .write.io_bytes + .read.io_bytes] | add / 1048576 | floor') MiB, $(
     sed -n '/^{/,$p' "$SCRATCH/out" | jq '[.jobs[] | .trim.total_ios] | add') trims, no error"
 
-free_loop "$buffered" "$buffered_id"
-free_loop "$trimmed" "$trimmed_id"
+free_loop "$buffered"
+free_loop "$trimmed"
 cp --sparse=always "$VHDX" "$SCRATCH/through"
 stop_serving
 same_bytes "$SCRATCH/through" "$device" --ignore-initial="$P:0"

@@ -21,16 +21,16 @@ attach() {
     limit=/sys/block/${INNER#/dev/}/queue/max_sectors_kb
     own_limit=$(<"$limit")
     if (($1)); then
-        defer restore "$limit" "$own_limit" # it outlives the attachment
+        defer restore_limit "$INNER" "${loop_ids[$INNER]}" "$own_limit" # it outlives the attachment
         echo "$1" >"$limit"
     fi
 }
-restore() { echo "$2" >"$1"; }
+restore_limit() { loop_gone "$1" "$2" || echo "$3" >"/sys/block/${1#/dev/}/queue/max_sectors_kb"; }
 detach() {
     sync "$INNER" 2>/dev/null || true
     blockdev --flushbufs "$INNER" 2>/dev/null || true
-    restore "$limit" "$own_limit"
-    losetup -d "$INNER"
+    restore_limit "$INNER" "${loop_ids[$INNER]}" "$own_limit"
+    free_loop "$INNER"
     wait_until "$DEADLINE" device_free "$disk"
 }
 

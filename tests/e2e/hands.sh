@@ -53,10 +53,8 @@ write_native() {
     case $2 in
     looped) # an image attached for a moment
         new_loop "$1"
-        local id
-        id=$(loop_id "$LOOP")
         stamp buffered "$LOOP" "$fs" "$3"
-        free_loop "$LOOP" "$id"
+        free_loop "$LOOP"
         ;;
     *) stamp "$2" "$1" "$fs" "$3" ;;
     esac
@@ -114,8 +112,10 @@ change_hands() {
     rm "$SCRATCH/through"
 }
 
-new_disk "$size"
-disk=$LOOP disk_file=$IMAGE disk_id=$(loop_id "$LOOP")
+disk_file=$SCRATCH/disk
+truncate -s "$size" "$disk_file"
+new_named_loop "$disk_file"
+disk=$LOOP
 mke2fs -q -F -t ext4 -E nodiscard "$disk" 16M
 change_hands "$disk"
 fsck_clean "$disk"
@@ -199,9 +199,8 @@ note "a device that goes away and comes back, perhaps under another name"
 stop_serving
 ln -s "$disk" "$SCRATCH/partition"
 serve "$SCRATCH/partition" "$export_dir"
-losetup --detach "$disk"
-wait_until "$DEADLINE" loop_gone "$disk" "$disk_id"
-cannot_open "$disk" # nobody's, or another test's by now
+free_loop "$disk"
+cannot_open "$disk is empty now"
 new_loop "$disk_file"
 disk=$LOOP
 ln -sfn "$disk" "$SCRATCH/partition"

@@ -68,7 +68,7 @@ verified=0 replayed=0 direct=(off on)
 for ((round = 0; round < kills; round++)); do
     serve "$disk" "$export_dir"
     new_loop "$VHDX" --offset "$P" --sizelimit $((96 * MiB)) --direct-io="${direct[round % 2]}"
-    inner=$LOOP inner_id=$(loop_id "$LOOP")
+    inner=$LOOP
     mount -t ext4 -o discard,errors=remount-ro,data=ordered "$inner" "$ext4"
     defer drop
     writer "$round" 2>/dev/null &
@@ -78,7 +78,7 @@ for ((round = 0; round < kills; round++)); do
     wait "$SERVE_PID" 2>/dev/null || true
     wait "$writer_pid" || true
     umount "$ext4"
-    free_loop "$inner" "$inner_id"
+    free_loop "$inner"
     umount --lazy "$export_dir"
 
     rc=0

@@ -16,6 +16,7 @@ export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 if [[ -z ${VHDXFS_ISOLATED-} ]]; then
     exec "$SRC/tests/isolate" 900 "$BASH" "$0" "$@"
 fi
+. "$SRC/tests/loops.sh"
 
 VHDXFS=$BUILD/fuse/vhdxfs
 VHDXGEN=$BUILD/vhdxgen/vhdxgen
@@ -88,7 +89,10 @@ at_exit() {
 }
 trap at_exit EXIT
 trap 'exit 143' TERM INT HUP
-trap 'echo "FAIL: line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND: exit code $?" >&2' ERR
+on_error() { # RC PLACE COMMAND
+    [[ $1 == 77 ]] || echo "FAIL: line $2: $3: exit code $1" >&2 # 77: a guest that cannot be had, and its reason is said
+}
+trap 'on_error $? "$LINENO of ${BASH_SOURCE[0]##*/}" "$BASH_COMMAND"' ERR
 set -o errtrace
 
 # --- waiting and expecting --------------------------------------------------
@@ -143,33 +147,44 @@ fsck_clean() {
 
 # --- devices ----------------------------------------------------------------
 
-# What LOOP is attached to, as one word: device and inode of the backing file, and the number of the attachment (an
-# inode's number may be given again); nothing when it is free. tests/run does the same.
-loop_id() {
-    local file
-    file=$(losetup -nO BACK-MAJ:MIN,BACK-INO "$1" 2>/dev/null | tr -s ' ' :) || return 0
-    echo "$file:$(cat "/sys/block/${1#/dev/}/diskseq" 2>/dev/null)"
-}
-loop_gone() { [[ $(loop_id "$1") != "$2" ]]; }
+declare -A loop_ids=()
 
-# free_loop DEVICE ID: detaches it when it is still attached to the file it was made for.
+# free_loop DEVICE [ID]: detaches it when it is still attached as ID says, by default as new_loop did it.
 free_loop() {
-    loop_gone "$1" "$2" && return 0
+    local id=${2-${loop_ids[$1]}}
+    loop_gone "$1" "$id" && return 0
     losetup --detach "$1" || return
-    wait_until "$DEADLINE" loop_gone "$1" "$2"
+    wait_until "$DEADLINE" loop_gone "$1" "$id"
 }
 
-# new_loop FILE [losetup's options]: attaches FILE, sets LOOP to the device, detaches it at exit. VHDXFS_LOOPS, when
-# set, is a file in which tests/run finds the devices of a script that was killed.
+# new_loop FILE [losetup's options]: attaches FILE, sets LOOP to the device, detaches it at exit.
 new_loop() {
-    local file=$1 id
+    local file=$1
     shift
     LOOP=$(losetup --find --show "$@" "$file")
+    keep_loop "$@"
+}
+
+# new_named_loop FILE: the same, and nobody else is given the device's name while it is detached: its number is far from those
+# that "losetup --find" counts up to. At exit the device is removed.
+new_named_loop() {
+    LOOP=/dev/loop$((LOOP_NAMED + SRANDOM % LOOP_NAMED))
+    defer loop_remove "$LOOP"
+    losetup "$LOOP" "$1"
+    keep_loop
+}
+
+# keep_loop [losetup's options]: what there is to be done about LOOP. VHDXFS_LOOPS, when set, is a file in which tests/run
+# finds the devices of a script that was killed.
+keep_loop() {
+    local id
     # A write protection by ioctl and a limit of the requests' size outlive the attachment, so a test that was killed
     # leaves them to the next. 0 is the kernel's own limit, from 6.9 on.
     [[ " $* " == *" --read-only "* ]] || blockdev --setrw "$LOOP"
     { echo 0 >"/sys/block/${LOOP#/dev/}/queue/max_sectors_kb"; } 2>/dev/null || true
     id=$(loop_id "$LOOP")
+    [[ $id ]] || fail "$LOOP has no diskseq"
+    loop_ids[$LOOP]=$id
     if [[ ${VHDXFS_LOOPS-} ]]; then
         echo "$LOOP $id" >>"$VHDXFS_LOOPS"
     fi

@@ -32,7 +32,7 @@ new_loop "$FILE" --offset "$P" --sizelimit $((96 * MiB))
 mount_at "$LOOP" "$SCRATCH/ext4"
 cp "$SCRATCH/data" "$SCRATCH/ext4/data"
 unmount "$SCRATCH/ext4"
-losetup --detach "$LOOP"
+free_loop "$LOOP"
 cp "$SCRATCH/data" "$SCRATCH/share/wsl/shortcut.ico"
 same_bytes "$SCRATCH/data" "$SCRATCH/share/wsl/shortcut.ico"
 expect_fail any 'busy' rm -f "$FILE"

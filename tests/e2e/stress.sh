@@ -13,7 +13,7 @@ vhdx_geometry $((1536 * MiB)) "$MiB"
 new_dir export
 serve "$device" "$DIR"
 new_loop "$VHDX" --offset "$P" --direct-io=on
-inner=$LOOP inner_id=$(loop_id "$LOOP")
+inner=$LOOP
 new_dir ext4
 mount -t ext4 -o discard,errors=remount-ro,data=ordered "$inner" "$DIR"
 defer unmount "$DIR"
@@ -43,7 +43,7 @@ wait "$load" || rc=$?
 grep -q ' ro,' <(findmnt -no OPTIONS "$DIR") && fail "the file system went read-only"
 (cd "$DIR/kept" && find . -type f -exec sha256sum {} +) >"$SCRATCH/sums"
 umount "$DIR"
-free_loop "$inner" "$inner_id"
+free_loop "$inner"
 cp --sparse=always "$VHDX" "$SCRATCH/through"
 stop_serving
 same_bytes "$SCRATCH/through" "$device" --ignore-initial="$P:0"

@@ -55,7 +55,7 @@ mount_inside() {
 
 umount_inside() {
     umount "$inside"
-    losetup --detach "$inside_loop"
+    free_loop "$inside_loop"
     wait_until "$DEADLINE" device_free "$disk" || fail "nobody has the VHDX open, and the device is still held"
 }
 

@@ -54,7 +54,7 @@ disk=$LOOP
 image=$IMAGE
 # Linux punches no more holes in a device that once could not zero a range, as one over tmpfs for mke2fs.
 if (($(cat "/sys/block/${LOOP#/dev/}/queue/write_zeroes_max_bytes") == 0)); then
-    free_loop "$LOOP" "$(loop_id "$LOOP")"
+    free_loop "$LOOP"
     disk=$IMAGE
     note "(the image file itself)"
 fi
@@ -83,7 +83,7 @@ rm "$mnt/file"
 sync -f "$mnt"
 fstrim "$mnt"
 umount "$mnt"
-losetup -d "$inner"
+free_loop "$inner"
 stop_serving
 [[ $(allocated) -lt $((with - 30000)) ]] || fail "the trim of the file system did not arrive"
 fsck_clean "$disk"

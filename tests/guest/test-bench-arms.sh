@@ -7,7 +7,7 @@
 need dmsetup qemu-nbd
 
 truncate -s 440M "$SCRATCH/disk"
-tar -C "$SRC" -cf "$SCRATCH/tree.tar" bench tests/e2e/lib.sh
+tar -C "$SRC" -cf "$SCRATCH/tree.tar" bench tests/e2e/lib.sh tests/loops.sh
 cat >"$SCRATCH/script" <<'END'
 #!/bin/bash
 set -euo pipefail

@@ -28,7 +28,7 @@ done
 END
 "$SRC/tests/guest/run" --timeout 100 --module ext4 --program resize2fs --disk "$LOOP" "$SCRATCH/script" 200M 400M 1000M
 sync "$LOOP"
-free_loop "$LOOP" "$(loop_id "$LOOP")"
+free_loop "$LOOP"
 wait_until "$DEADLINE" device_free "$disk"
 expect_equal "refusals" "$(grep -i refused "$SERVE_LOG" || true)" ""
 stop_serving

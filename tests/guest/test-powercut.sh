@@ -101,13 +101,13 @@ guest() {
 
 # judge PART STATE FROM TO: FROM and TO are marks. The arguments of losetup are in PART and STATE.
 judge() {
-    local part_loop part_id state_loop state_id from=$3 to=$4
+    local part_loop state_loop from=$3 to=$4
     # shellcheck disable=SC2086 # file and options
     new_loop $1
-    part_loop=$LOOP part_id=$(loop_id "$LOOP")
+    part_loop=$LOOP
     # shellcheck disable=SC2086
     new_loop $2
-    state_loop=$LOOP state_id=$(loop_id "$LOOP")
+    state_loop=$LOOP
     mount -t ext4 "$state_loop" "$STATE"
     defer unmount "$STATE"
     [[ -d $STATE/vhdxfs ]] || mkdir "$STATE/vhdxfs"
@@ -119,8 +119,8 @@ judge() {
     umount "$STATE"
     fsck_clean "$part_loop"
     fsck_clean "$state_loop"
-    free_loop "$part_loop" "$part_id"
-    free_loop "$state_loop" "$state_id"
+    free_loop "$part_loop"
+    free_loop "$state_loop"
 }
 
 # entry_of LIST MARK: its index.
