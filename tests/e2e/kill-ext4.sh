@@ -80,6 +80,8 @@ for ((round = 0; round < kills; round++)); do
     umount "$ext4"
     free_loop "$inner"
     umount --lazy "$export_dir"
+    # What the daemon's io_uring had under way, the kernel ends after the process is gone.
+    wait_until "$DEADLINE" device_free "$disk" || fail "round $round: the daemon is dead, and $disk still held"
 
     rc=0
     out=$(e2fsck -p "$disk" 2>&1) || rc=$?
