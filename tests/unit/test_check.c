@@ -275,7 +275,7 @@ static void test_collisions_galore(void **state)
     assert_int_equal(report.counts[VHDX_RULE_BAT_COLLISION], 512 * 1024 - 1);
 }
 
-static int stop(void *opaque, uint64_t done, uint64_t total)
+static int cancel(void *opaque, uint64_t done, uint64_t total)
 {
     int *steps = opaque;
 
@@ -294,7 +294,7 @@ static void test_cancel(void **state)
     memory_make(&m, &layout);
     for (int steps = 0; steps < 2; steps++) {
         int left = steps;
-        struct vhdx_check_options options = {.progress = stop, .opaque = &left};
+        struct vhdx_check_options options = {.progress = cancel, .opaque = &left};
 
         assert_int_equal(vhdx_check(&m.io, &options, &report, &image), -ECANCELED);
         vhdx_image_free(&image);

@@ -61,7 +61,7 @@ static void start(void)
     check(!err, failure.text);
 }
 
-static void stop(void)
+static void shut(void)
 {
     export_release(&exported, VIEW_VHDX, true);
     check(export_stop(&exported) == 0, "stopping failed");
@@ -115,7 +115,7 @@ static void end_step(void)
         export_release(&exported, VIEW_VHDX, true);
         check(export_open(&exported, VIEW_VHDX, true, NULL) == 0, "cannot be opened again");
     } else if (ending == RESTART) {
-        stop();
+        shut();
         start();
     } else if (ending == KILL) {
         abandon();
@@ -135,7 +135,7 @@ static void put(const char *name, uint64_t offset, const void *data, size_t leng
         int status;
         pid_t pid;
 
-        stop();
+        shut();
         fflush(NULL);
         pid = fork();
         if (pid == 0) {

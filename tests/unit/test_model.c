@@ -570,7 +570,7 @@ static void start(struct model *m)
         mismatch(m, "the file has %" PRIu64 " bytes", export_size(&m->exported, VIEW_VHDX));
 }
 
-static void stop(struct model *m)
+static void shut(struct model *m)
 {
     export_release(&m->exported, VIEW_VHDX, true);
     if (export_stop(&m->exported) < 0)
@@ -615,7 +615,7 @@ static void die_in_a_child(struct model *m, uint64_t ops)
     int status;
     pid_t pid;
 
-    stop(m);
+    shut(m);
     m->latched = false;
     fflush(NULL);
     pid = fork();
@@ -645,7 +645,7 @@ static void change_life(struct model *m)
         count.reopened++;
         break;
     case 1:
-        stop(m);
+        shut(m);
         start(m);
         count.restarted++;
         break;
@@ -828,7 +828,7 @@ static uint64_t run_geometry(struct rng *rng, uint64_t ops)
         start(&m);
     }
     compare_all(&m, "at the end");
-    stop(&m);
+    shut(&m);
     end(&m);
     return m.number;
 }

@@ -238,7 +238,7 @@ static void test_growing(void **state)
     memory_free(&m);
 }
 
-static int stop(void *opaque, uint64_t done, uint64_t total)
+static int cancel(void *opaque, uint64_t done, uint64_t total)
 {
     (void)opaque;
     return done == total;
@@ -253,7 +253,7 @@ static void test_refusals(void **state)
                             .log_offset = VHDX_LOG_AT};
     struct vhdx_layout layout = memory_layout();
     const struct log_write write = {layout.file_size, 0, 1};
-    struct vhdx_replay order = {.sink = &memory_sink, .progress = stop};
+    struct vhdx_replay order = {.sink = &memory_sink, .progress = cancel};
     struct vhdx_report report = {0};
     struct vhdx_image image;
     struct memory m;
