@@ -104,13 +104,13 @@ void beside_op_create(fuse_req_t req, const char *name, struct fuse_file_info *f
     err = fd < 0 ? fd : fill_entry(t, name, &entry);
     if (err) {
         if (fd >= 0)
-            close(fd);
+            beside_close_file(t->beside, fd);
         reply_error(req, err);
         return;
     }
     fi->fh = (uint64_t)fd;
     if (fuse_reply_create(req, &entry, fi) == -ENOENT)
-        close(fd);
+        beside_close_file(t->beside, fd);
 }
 
 void beside_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -123,12 +123,12 @@ void beside_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     fi->fh = (uint64_t)fd;
     if (fuse_reply_open(req, fi) == -ENOENT)
-        close(fd);
+        beside_close_file(tree_of(req)->beside, fd);
 }
 
 void beside_op_release(fuse_req_t req, struct fuse_file_info *fi)
 {
-    close((int)fi->fh);
+    beside_close_file(tree_of(req)->beside, (int)fi->fh);
     reply_error(req, 0);
 }
 

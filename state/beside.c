@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/crc32c.h"
 #include "common/io.h"
+#include "common/units.h"
 #include "state/directory.h"
 #include "state/own_file.h"
 
@@ -16,6 +17,8 @@
 struct beside {
     pthread_mutex_t lock; /* what is judged and then done is done by one thread */
     struct state_folder folder;
+    int opened[BESIDE_OPEN_MAX]; /* the first OPENS of them */
+    unsigned opens;
 };
 
 struct file {
@@ -100,17 +103,44 @@ static int find_inode(DIR *folder, uint64_t inode, struct file *f)
 
 /* --- limits ---------------------------------------------------------------------- */
 
+/* What a file counts for, in bytes: its size, or what was allocated behind its end. */
+static uint64_t taken_by(const struct stat *st)
+{
+    uint64_t size = (uint64_t)st->st_size, allocated = (uint64_t)st->st_blocks * 512;
+
+    return allocated > round_up(size, 64 * KIB) ? allocated : size;
+}
+
+/* Files that have been removed, and take their room until the last one closes them. Locked. */
+static uint64_t taken_by_removed(const struct beside *b)
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < b->opens; i++) {
+        struct stat st, other;
+        bool again = false;
+
+        if (fstat(b->opened[i], &st) < 0 || st.st_nlink > 0)
+            continue;
+        for (unsigned j = 0; j < i && !again; j++)
+            again = fstat(b->opened[j], &other) == 0 && other.st_ino == st.st_ino;
+        total += again ? 0 : taken_by(&st);
+    }
+    return total;
+}
+
+/* Locked. */
 static int add_up(const struct beside *b, struct beside_room *room)
 {
     cleanup_dir DIR *folder = open_folder(b);
     struct file f;
     int found;
 
-    *room = (struct beside_room){0};
+    *room = (struct beside_room){.used = taken_by_removed(b)};
     if (!folder)
         return errno == ENOENT ? 0 : -errno;
     while ((found = next_file(folder, &f)) > 0) {
-        room->used += (uint64_t)f.st.st_size;
+        room->used += taken_by(&f.st);
         room->files_used++;
     }
     return found;
@@ -118,6 +148,8 @@ static int add_up(const struct beside *b, struct beside_room *room)
 
 void beside_room(struct beside *b, struct beside_room *room)
 {
+    LOCK_SCOPE(&b->lock);
+
     if (add_up(b, room) < 0 || b->folder.read_only)
         return;
     room->free = room->used < BESIDE_QUOTA ? BESIDE_QUOTA - room->used : 0;
@@ -125,7 +157,7 @@ void beside_room(struct beside *b, struct beside_room *room)
         room->files_used < BESIDE_FILES_MAX ? BESIDE_FILES_MAX - room->files_used : 0;
 }
 
-/* Whether the file FD may become SIZE bytes long: 0, -ENOSPC or another -errno. Locked. */
+/* Whether the file FD may take SIZE bytes: 0, -ENOSPC or another -errno. Locked. */
 static int check_quota(const struct beside *b, int fd, uint64_t size)
 {
     struct beside_room room;
@@ -134,14 +166,12 @@ static int check_quota(const struct beside *b, int fd, uint64_t size)
 
     if (fstat(fd, &st) < 0)
         return -errno;
-    if (size <= (uint64_t)st.st_size)
+    if (size <= taken_by(&st))
         return 0;
     err = add_up(b, &room);
     if (err)
         return err;
-    return size <= BESIDE_QUOTA && room.used - (uint64_t)st.st_size + size <= BESIDE_QUOTA
-               ? 0
-               : -ENOSPC;
+    return size <= BESIDE_QUOTA && room.used - taken_by(&st) + size <= BESIDE_QUOTA ? 0 : -ENOSPC;
 }
 
 /* --- what clients ask for --------------------------------------------------------- */
@@ -164,6 +194,8 @@ void beside_close(struct beside *b)
 {
     if (!b)
         return;
+    while (b->opens > 0)
+        close(b->opened[--b->opens]);
     pthread_mutex_destroy(&b->lock);
     free(b);
 }
@@ -256,6 +288,28 @@ static int open_found(DIR *folder, const struct file *f, int flags)
     return fd < 0 ? -errno : fd;
 }
 
+/* The same for a client, who keeps it open. Locked. */
+static int open_for_client(struct beside *b, DIR *folder, const struct file *f, int flags)
+{
+    int fd = b->opens == BESIDE_OPEN_MAX ? -ENFILE : open_found(folder, f, flags);
+
+    if (fd >= 0)
+        b->opened[b->opens++] = fd;
+    return fd;
+}
+
+void beside_close_file(struct beside *b, int fd)
+{
+    LOCK_SCOPE(&b->lock);
+
+    for (unsigned i = 0; i < b->opens; i++)
+        if (b->opened[i] == fd) {
+            b->opened[i] = b->opened[--b->opens];
+            break;
+        }
+    close(fd);
+}
+
 int beside_create(struct beside *b, const char *name, int flags, uint64_t *inode)
 {
     LOCK_SCOPE(&b->lock); /* first, and so released last */
@@ -281,17 +335,18 @@ int beside_create(struct beside *b, const char *name, int flags, uint64_t *inode
     if (found <= 0)
         return found < 0 ? found : -ENOENT;
     *inode = inode_of(folder, &f);
-    return open_found(folder, &f, flags);
+    return open_for_client(b, folder, &f, flags);
 }
 
 int beside_open_file(struct beside *b, uint64_t inode, int flags)
 {
+    LOCK_SCOPE(&b->lock);
     cleanup_dir DIR *folder = open_folder(b);
     bool changes = (flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY;
     struct file f;
     int err = changes && b->folder.read_only ? -EROFS : find_inode(folder, inode, &f);
 
-    return err ? err : open_found(folder, &f, flags);
+    return err ? err : open_for_client(b, folder, &f, flags);
 }
 
 int beside_write(struct beside *b, int fd, const void *data, size_t length, uint64_t offset)
@@ -318,10 +373,15 @@ int beside_allocate(struct beside *b, int fd, int mode, uint64_t offset, uint64_
 
 int beside_truncate(struct beside *b, uint64_t inode, uint64_t size)
 {
-    cleanup_fd int fd = beside_open_file(b, inode, O_WRONLY);
-    int err;
     LOCK_SCOPE(&b->lock);
+    cleanup_dir DIR *folder = open_folder(b);
+    cleanup_fd int fd = -1;
+    struct file f;
+    int err = b->folder.read_only ? -EROFS : find_inode(folder, inode, &f);
 
+    if (err)
+        return err;
+    fd = open_found(folder, &f, O_WRONLY);
     if (fd < 0)
         return fd;
     err = check_quota(b, fd, size);

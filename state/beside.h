@@ -22,7 +22,8 @@
 #include <sys/stat.h>
 
 #define BESIDE_FILES_MAX 16
-#define BESIDE_QUOTA     (8 * 1024 * 1024) /* bytes, of all together */
+#define BESIDE_OPEN_MAX  128
+#define BESIDE_QUOTA     (8 * 1024 * 1024) /* bytes, with removed files that are open still */
 #define BESIDE_NAME_MAX  200               /* bytes */
 #define BESIDE_INODES    256
 
@@ -51,11 +52,15 @@ int beside_name(struct beside *beside, uint64_t inode, char *name);
  */
 bool beside_at(struct beside *beside, unsigned index, char *name, uint64_t *inode);
 
-/* A descriptor, or -errno. FLAGS: the access mode, and O_EXCL and O_TRUNC. */
+/*
+ * A descriptor for beside_close_file(), or -errno: -ENFILE when too many are open. FLAGS: the
+ * access mode, and O_EXCL and O_TRUNC.
+ */
 int beside_create(struct beside *beside, const char *name, int flags, uint64_t *inode);
 int beside_open_file(struct beside *beside, uint64_t inode, int flags);
+void beside_close_file(struct beside *beside, int fd);
 
-/* -ENOSPC when the file would make all together larger than the quota. */
+/* -ENOSPC when the file would make all together take more than the quota. */
 int beside_write(struct beside *beside, int fd, const void *data, size_t length, uint64_t offset);
 /* fallocate(2): MODE is 0, or one of PUNCH_HOLE and ZERO_RANGE; each with KEEP_SIZE. */
 int beside_allocate(struct beside *beside, int fd, int mode, uint64_t offset, uint64_t length);

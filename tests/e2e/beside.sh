@@ -76,6 +76,46 @@ for i in $(seq 14); do : >"$export_dir/file$i"; done
 expect_fail 1 'no space' touch "$export_dir/too_many"
 rm "$export_dir"/file*
 
+note "removed files that are open, and room behind the end of a file, count as well"
+python3 - "$export_dir" "$DEADLINE" <<'END'
+import ctypes, errno, os, sys, time
+
+MIB = 1 << 20
+directory, deadline = sys.argv[1], time.monotonic() + int(sys.argv[2])
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+
+
+def make(name):
+    return os.open(f"{directory}/{name}", os.O_CREAT | os.O_RDWR)
+
+
+def fits(fd, size):
+    try:
+        return os.pwrite(fd, b"z" * size, 0) == size
+    except OSError as e:
+        if e.errno != errno.ENOSPC:
+            raise
+        return False
+
+
+removed = make("removed")
+assert fits(removed, 5 * MIB)
+os.unlink(f"{directory}/removed")
+other = make("other")
+assert not fits(other, 4 * MIB)
+os.close(removed)
+while not fits(other, 4 * MIB):  # the kernel tells of a close in its own time
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
+behind = make("behind")
+assert libc.fallocate(behind, 1, 0, 5 * MIB) == -1 and ctypes.get_errno() == errno.ENOSPC
+assert libc.fallocate(behind, 1, 0, 3 * MIB) == 0
+assert not fits(make("third"), 2 * MIB)
+for name in "other", "behind", "third":
+    os.unlink(f"{directory}/{name}")
+END
+
 note "everything else"
 expect_fail 1 'not permitted' mkdir "$export_dir/folder"
 expect_fail 1 'not permitted' ln -s x "$export_dir/link"

@@ -61,11 +61,12 @@ static char *inside(const char *name)
 static uint64_t create(const char *name)
 {
     uint64_t inode;
-    cleanup_fd int fd = beside_create(b, name, O_RDWR | O_EXCL, &inode);
+    int fd = beside_create(b, name, O_RDWR | O_EXCL, &inode);
 
     assert_true(fd >= 0);
     assert_true(inode >= BESIDE_INODES);
     assert_int_equal(beside_write(b, fd, name, strlen(name), 0), 0);
+    beside_close_file(b, fd);
     return inode;
 }
 
@@ -146,12 +147,12 @@ static void test_kept(void **state)
     fd = beside_open_file(b, one, O_RDONLY);
     assert_int_equal(pread(fd, data, sizeof(data), 0), 3);
     assert_string_equal(data, "one");
-    close(fd);
+    beside_close_file(b, fd);
     fd = beside_create(b, "one", O_RDWR | O_TRUNC, &two); /* is there: opened */
     assert_int_equal(two, one);
     assert_int_equal(beside_stat(b, one, &st), 0);
     assert_int_equal(st.st_size, 0);
-    close(fd);
+    beside_close_file(b, fd);
     assert_int_equal(beside_remove(b, "one"), 0);
     assert_int_equal(beside_remove(b, "one"), -ENOENT);
     assert_absent(b, "one");
@@ -210,11 +211,11 @@ static void test_rename(void **state)
     assert_stale(replaced);
     assert_absent(b, "c");
     assert_int_equal(beside_write(b, fd, "more", 4, 1), 0);
-    close(fd);
+    beside_close_file(b, fd);
     fd = beside_open_file(b, a, O_RDONLY);
     assert_int_equal(pread(fd, data, sizeof(data), 0), 5);
     assert_string_equal(data, "amore");
-    close(fd);
+    beside_close_file(b, fd);
     assert_int_equal(count(b), 1);
 }
 
@@ -321,13 +322,13 @@ static void test_quota(void **state)
     assert_int_equal(beside_truncate(b, other, BESIDE_QUOTA - 100), 0);
     assert_int_equal(beside_stat(b, other, &st), 0);
     assert_int_equal(st.st_size, BESIDE_QUOTA - 100);
-    /* What is removed while it is open may grow by what is left, and not more. */
+    /* What is removed while it is open has what it took, and not more. */
     assert_int_equal(beside_remove(b, "a"), 0);
-    assert_int_equal(beside_write(b, fd, "x", 1, 150), 0);
-    assert_int_equal(beside_write(b, fd, "x", 1, 10000), -ENOSPC);
+    assert_int_equal(beside_write(b, fd, "x", 1, 99), 0);
+    assert_int_equal(beside_write(b, fd, "x", 1, 100), -ENOSPC);
     gone = beside_open_file(b, a, O_RDWR);
     assert_int_equal(gone, -ESTALE);
-    close(fd);
+    beside_close_file(b, fd);
 }
 
 /* --- others ------------------------------------------------------------------------- */
@@ -344,7 +345,7 @@ static void test_two_instances(void **state)
     assert_int_equal(beside_create(other, "a", O_RDWR | O_EXCL, &made), -EEXIST);
     fd = beside_create(other, "b", O_RDWR | O_EXCL, &made);
     assert_true(fd >= 0);
-    close(fd);
+    beside_close_file(other, fd);
     assert_named(b, made, "b");
     assert_int_equal(beside_rename(other, "a", "c", 0), 0);
     assert_named(b, a, "c");
@@ -392,7 +393,7 @@ static void test_read_only(void **state)
     assert_int_equal(beside_open_file(reader, a, O_RDONLY | O_TRUNC), -EROFS);
     fd = beside_open_file(reader, a, O_RDONLY);
     assert_true(fd >= 0);
-    close(fd);
+    beside_close_file(b, fd);
     assert_named(reader, a, "a");
     beside_close(reader);
 }
@@ -472,6 +473,72 @@ static void test_refused(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
+static int make_of_size(const char *name, size_t size)
+{
+    cleanup_free void *data = calloc(1, size);
+    uint64_t inode;
+    int fd = beside_create(b, name, O_RDWR, &inode);
+
+    assert_true(fd >= 0);
+    assert_int_equal(beside_write(b, fd, data, size, 0), 0);
+    return fd;
+}
+
+/* What is removed takes its room until the last one closes it. */
+static void test_removed_counts(void **state)
+{
+    const size_t most = 5 * MIB;
+    uint64_t inode;
+    int one = make_of_size("one", most), again, two;
+
+    (void)state;
+    again = beside_open_file(b, lookup(b, "one"), O_RDONLY);
+    assert_int_equal(beside_remove(b, "one"), 0);
+    two = beside_create(b, "two", O_RDWR, &inode);
+    assert_int_equal(beside_truncate(b, inode, BESIDE_QUOTA - most), 0);
+    assert_int_equal(beside_truncate(b, inode, BESIDE_QUOTA - most + 1), -ENOSPC);
+    assert_int_equal(beside_write(b, two, "x", 1, BESIDE_QUOTA - most), -ENOSPC);
+    beside_close_file(b, one);
+    assert_int_equal(beside_write(b, two, "x", 1, BESIDE_QUOTA - most), -ENOSPC);
+    beside_close_file(b, again);
+    assert_int_equal(beside_write(b, two, "x", 1, BESIDE_QUOTA - most), 0);
+    beside_close_file(b, two);
+}
+
+/* And so does what is allocated behind the end of a file. */
+static void test_allocated_counts(void **state)
+{
+    uint64_t inode;
+    int fd = beside_create(b, "one", O_RDWR, &inode), other;
+
+    (void)state;
+    if (beside_allocate(b, fd, FALLOC_FL_KEEP_SIZE, 0, 5 * MIB) == -EOPNOTSUPP)
+        skip();
+    other = beside_create(b, "two", O_RDWR, &inode);
+    assert_int_equal(beside_allocate(b, other, FALLOC_FL_KEEP_SIZE, 0, 4 * MIB), -ENOSPC);
+    assert_int_equal(beside_allocate(b, other, 0, 0, 4 * MIB), -ENOSPC);
+    assert_int_equal(beside_write(b, fd, "x", 1, 4 * MIB), 0); /* it has that already */
+    assert_int_equal(beside_allocate(b, other, FALLOC_FL_KEEP_SIZE, 0, 2 * MIB), 0);
+    beside_close_file(b, fd);
+    beside_close_file(b, other);
+}
+
+static void test_open_files_are_limited(void **state)
+{
+    uint64_t inode = create("one");
+    int fds[BESIDE_OPEN_MAX];
+
+    (void)state;
+    for (unsigned i = 0; i < BESIDE_OPEN_MAX; i++) {
+        fds[i] = beside_open_file(b, inode, O_RDONLY);
+        assert_true(fds[i] >= 0);
+    }
+    assert_int_equal(beside_open_file(b, inode, O_RDONLY), -ENFILE);
+    beside_close_file(b, fds[7]);
+    fds[7] = beside_open_file(b, inode, O_RDONLY);
+    assert_true(fds[7] >= 0); /* the others are closed with BESIDE */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +549,9 @@ int main(void)
         TEST(test_listing_and_changing),
         TEST(test_number),
         TEST(test_quota),
+        TEST(test_removed_counts),
+        TEST(test_allocated_counts),
+        TEST(test_open_files_are_limited),
         TEST(test_two_instances),
         TEST(test_read_only),
         TEST(test_failures),
