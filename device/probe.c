@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "device/probe.h"
 
+#include "common/bytes.h"
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "device/holders.h"
 
 #include <blkid/blkid.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 static int probe_block(int fd, struct facts *facts)
@@ -28,6 +31,17 @@ static int probe_block(int fd, struct facts *facts)
     /* VHDX knows two physical sizes (2.6.2.5); larger ones are multiples of 4096. */
     facts->physical_sector = physical >= 4096 ? 4096 : 512;
     facts->write_protected = read_only != 0;
+    return 0;
+}
+
+static int probe_image(int fd, const struct stat *st, struct facts *facts)
+{
+    struct statvfs fs;
+
+    if (fstatvfs(fd, &fs) < 0)
+        return -errno;
+    facts->size = (uint64_t)st->st_size;
+    facts->write_protected = fs.f_flag & ST_RDONLY;
     return 0;
 }
 
@@ -74,6 +88,17 @@ static int probe_content(int fd, struct facts *facts)
     return found < -2 ? found : errno ? -errno : -EIO;
 }
 
+/* How many devices a btrfs is on: at 0x88 of its superblock at 64 KiB, little-endian. */
+static int probe_btrfs(int fd, struct facts *facts)
+{
+    uint8_t count[8];
+    int err = pread_full(fd, count, sizeof(count), 65536 + 0x88);
+
+    if (!err)
+        facts->devices = get_le64(count);
+    return err;
+}
+
 /* Opens the superblock only: a 64 TiB file system is looked at as fast as a small one. */
 static ext2_filsys open_ext(const char *path)
 {
@@ -98,6 +123,16 @@ static const struct mmp_struct *read_mmp(ext2_filsys fs)
     return fs->mmp_cmp;
 }
 
+/* WSL's kernel (6.18) is built without Unicode, fscrypt and fs-verity. */
+static void list_beyond_wsl(struct ext2_super_block *super, char *list, size_t size)
+{
+    snprintf(list, size, "%s%s%s", ext2fs_has_feature_casefold(super) ? ", casefold" : "",
+             ext2fs_has_feature_encrypt(super) ? ", encrypt" : "",
+             ext2fs_has_feature_verity(super) ? ", verity" : "");
+    if (*list)
+        memmove(list, list + 2, strlen(list + 2) + 1);
+}
+
 static void probe_ext(const char *path, struct facts *facts)
 {
     ext2_filsys fs = open_ext(path);
@@ -107,6 +142,11 @@ static void probe_ext(const char *path, struct facts *facts)
     facts->is_ext = true;
     facts->needs_recovery = ext2fs_has_feature_journal_needs_recovery(fs->super);
     facts->has_errors = fs->super->s_state & EXT2_ERROR_FS;
+    facts->external_journal =
+        ext2fs_has_feature_journal(fs->super) && fs->super->s_journal_inum == 0;
+    facts->ext_size = ext2fs_blocks_count(fs->super) * fs->blocksize;
+    facts->ext_block = fs->blocksize;
+    list_beyond_wsl(fs->super, facts->beyond_wsl, sizeof(facts->beyond_wsl));
     facts->uses_mmp = ext2fs_has_feature_mmp(fs->super);
     if (facts->uses_mmp) {
         const struct mmp_struct *mmp = read_mmp(fs);
@@ -134,11 +174,11 @@ static int probe_through(const char *access, const char *path, struct facts *fac
     if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
         return failed(failure, EXIT_USAGE, -ENOTBLK,
                       "%s: neither a block device nor a regular file; name a partition", path);
-    if (S_ISREG(st.st_mode))
-        facts->size = (uint64_t)st.st_size;
-    err = S_ISBLK(st.st_mode) ? probe_block(fd, facts) : 0;
+    err = S_ISBLK(st.st_mode) ? probe_block(fd, facts) : probe_image(fd, &st, facts);
     if (!err && facts->size > 0)
         err = probe_content(fd, facts);
+    if (!err && !strcmp(facts->type, "btrfs"))
+        err = probe_btrfs(fd, facts);
     if (err)
         return failed(failure, EXIT_IO_ERROR, err, "%s: cannot read it: %s", path, strerror(-err));
     if (S_ISBLK(st.st_mode))

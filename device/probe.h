@@ -12,8 +12,8 @@
 
 struct facts {
     char path[PATH_MAX];
-    bool is_block; /* else a regular file */
-    bool write_protected;
+    bool is_block;            /* else a regular file */
+    bool write_protected;     /* or on a file system that is mounted read-only */
     uint64_t size;            /* bytes */
     uint32_t logical_sector;  /* bytes; 512 for files */
     uint32_t physical_sector; /* bytes, 512 or 4096 */
@@ -26,13 +26,18 @@ struct facts {
     char part_uuid[64];
     char partition_table[16]; /* "gpt", "dos": a whole disk, or only a boot loader's first sector */
     int partitions;           /* how many are in it */
+    uint64_t devices; /* that the file system lies on, this one with them; 0 where unknown */
 
     /* Of an ext2, ext3 or ext4. */
     bool is_ext;
     bool needs_recovery; /* its journal has not been replayed (or it is mounted now) */
     bool has_errors;
-    bool uses_mmp;   /* multi-mount protection is on */
-    bool mmp_active; /* and somebody's mark is in it, or it cannot be read */
+    bool external_journal; /* which lies on another device */
+    uint64_t ext_size;     /* bytes; what it says of itself */
+    uint32_t ext_block;    /* bytes */
+    char beyond_wsl[64];   /* its features that WSL's kernel lacks: "casefold, verity", or "" */
+    bool uses_mmp;         /* multi-mount protection is on */
+    bool mmp_active;       /* and somebody's mark is in it, or it cannot be read */
 
     char mounted_on[256]; /* a mount point, or "" */
 };

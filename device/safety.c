@@ -4,14 +4,22 @@
 #include "common/units.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-static void warn(struct verdict *verdict, const char *text)
+static void __attribute__((format(printf, 2, 3)))
+warn(struct verdict *verdict, const char *format, ...)
 {
-    if (verdict->warning_count < ARRAY_SIZE(verdict->warnings))
-        snprintf(verdict->warnings[verdict->warning_count++], sizeof(verdict->warnings[0]), "%s",
-                 text);
+    va_list args;
+
+    if (verdict->warning_count == ARRAY_SIZE(verdict->warnings))
+        return;
+    va_start(args, format);
+    vsnprintf(verdict->warnings[verdict->warning_count++], sizeof(verdict->warnings[0]), format,
+              args);
+    va_end(args);
 }
 
 /* Contents that somebody else manages: serving them would corrupt what stands on them. */
@@ -68,15 +76,72 @@ static int refuse_content(const struct facts *f, const struct safety_policy *pol
     return 0;
 }
 
+/* What whoever gets the VHDX could not use, or only to its harm. */
+static int refuse_part(const struct facts *f, const struct safety_policy *policy,
+                       struct failure *failure)
+{
+    char says[SIZE_TEXT_MAX], has[SIZE_TEXT_MAX];
+
+    if (f->devices > 1)
+        return failed(failure, EXIT_UNSAFE, -EINVAL,
+                      "%s is one of %" PRIu64
+                      " devices of a %s, and a VHDX would show it alone; take "
+                      "the file system off the others first (btrfs device remove)",
+                      f->path, f->devices, f->type);
+    if (f->is_ext && f->ext_size > f->size && !policy->allow_errors)
+        return failed(
+            failure, EXIT_UNSAFE, -EINVAL,
+            "%s: the ext4 on it is one of %s, but the device has %s, so nothing can mount "
+            "it; give the device its size back, or serve it as it is with -o allow_errors",
+            f->path, format_size(f->ext_size, says), format_size(f->size, has));
+    if (f->external_journal && f->needs_recovery && !*f->mounted_on)
+        return failed(failure, EXIT_UNSAFE, -EINVAL,
+                      "%s: the ext4 on it was not unmounted cleanly, and its journal is on another "
+                      "device, which whoever gets the VHDX does not have; mount it here once, and "
+                      "unmount it",
+                      f->path);
+    return 0;
+}
+
 static int refuse_write_protected(const struct facts *f, const struct safety_policy *policy,
                                   struct failure *failure)
 {
     if (!f->write_protected || policy->read_only)
         return 0;
+    if (!f->is_block)
+        return failed(failure, EXIT_UNSAFE, -EROFS,
+                      "%s lies on a file system that is mounted read-only; serve it with -o ro or "
+                      "-o cow=FILE, or mount that file system for writing",
+                      f->path);
     return failed(failure, EXIT_UNSAFE, -EROFS,
-                  "%s is write-protected; serve it with -o ro, or make it writable "
+                  "%s is write-protected; serve it with -o ro or -o cow=FILE, or make it writable "
                   "(blockdev --setrw)",
                   f->path);
+}
+
+static void warn_of_content(const struct facts *f, struct verdict *verdict)
+{
+    if (!f->is_ext) {
+        warn(verdict, "there is no ext4 on it; WSL will not boot from it");
+        return;
+    }
+    if (f->has_errors)
+        warn(verdict, "the ext4 is marked as having errors (allow_errors)");
+    if (f->ext_size > f->size)
+        warn(verdict, "the ext4 is larger than the device (allow_errors)");
+    if (f->needs_recovery && !*f->mounted_on)
+        warn(verdict,
+             "the ext4 was not unmounted cleanly; whoever mounts it next replays its journal");
+    if (f->external_journal)
+        warn(verdict,
+             "its journal is on another device: WSL or a virtual machine that gets the VHDX "
+             "alone cannot mount it; to move it inside, unmount it, then tune2fs -O "
+             "^has_journal and tune2fs -j");
+    if (*f->beyond_wsl)
+        warn(verdict, "it has features that WSL's kernel cannot mount: %s", f->beyond_wsl);
+    if (f->ext_block > 4096)
+        warn(verdict, "its blocks of %u bytes are larger than a page; WSL cannot mount it",
+             f->ext_block);
 }
 
 void safety_judge(const struct facts *facts, const struct safety_policy *policy,
@@ -85,15 +150,10 @@ void safety_judge(const struct facts *facts, const struct safety_policy *policy,
     *verdict = (struct verdict){0};
     verdict->refused =
         (!policy->any_content && (refuse_managed(facts, &verdict->refusal) < 0 ||
-                                  refuse_content(facts, policy, &verdict->refusal) < 0)) ||
+                                  refuse_content(facts, policy, &verdict->refusal) < 0 ||
+                                  refuse_part(facts, policy, &verdict->refusal) < 0)) ||
         refuse_write_protected(facts, policy, &verdict->refusal) < 0;
     if (policy->any_content)
         return;
-    if (facts->is_ext && facts->has_errors)
-        warn(verdict, "the ext4 is marked as having errors (allow_errors)");
-    if (!facts->is_ext)
-        warn(verdict, "there is no ext4 on it; WSL will not boot from it");
-    else if (facts->needs_recovery && !*facts->mounted_on)
-        warn(verdict,
-             "the ext4 was not unmounted cleanly; whoever mounts it next replays its journal");
+    warn_of_content(facts, verdict);
 }

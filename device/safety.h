@@ -15,7 +15,7 @@ struct verdict {
     bool refused;
     struct failure refusal; /* why and the cure, when refused */
     unsigned warning_count;
-    char warnings[4][256];
+    char warnings[6][256];
 };
 
 /*

@@ -36,7 +36,7 @@ struct export_settings {
     bool reset_state;
     bool disk;         /* show the disk with an NTFS volume, too */
     bool reset_disk;   /* build that volume anew */
-    bool allow_errors; /* serve an ext4 that is marked as having errors */
+    bool allow_errors; /* serve an ext4 that has errors, or is larger than the device */
     bool no_discard;
     bool no_firewall;
     uint32_t block_size; /* bytes; 0: choose */

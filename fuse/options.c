@@ -71,7 +71,7 @@ const struct option_entry mount_options[] = {
     {"nofirewall", "let clients overwrite the boot block and the superblock", OPTION_ON,
      FIELD(settings.no_firewall)},
     {"block_size", "the same as --block-size, for fstab", BLOCK_SIZE},
-    {"allow_errors", "serve an ext4 that is marked as having errors", OPTION_ON,
+    {"allow_errors", "serve an ext4 that has errors, or is larger than SOURCE", OPTION_ON,
      FIELD(settings.allow_errors)},
     {"fsname", "source shown in the mount table (default: the device)", OPTION_TEXT, FIELD(fsname),
      .value = "=NAME"},

@@ -7,7 +7,7 @@ packages_build=(autoconf automake make gcc libc6-dev linux-libc-dev pkg-config u
     libblkid-dev libext2fs-dev comerr-dev libcap-dev libseccomp-dev liburing-dev ntfs-3g-dev libdevmapper-dev)
 packages_run=(fuse3 e2fsprogs mount util-linux ntfs-3g)
 packages_demo=(qemu-utils libvhdi-utils)
-packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g sleuthkit xfsprogs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
+packages_test=(libcmocka-dev valgrind qemu-utils libvhdi-utils '7zip-standalone|7zip' shellcheck ntfs-3g sleuthkit xfsprogs btrfs-progs lvm2 fdisk gdisk attr procps python3 jq file xz-utils bzip2
     fio stress-ng qemu-system-x86 busybox-static dmsetup kmod zstd clang libclang-rt-dev lcov mandoc)
 # For Samba, the guests and iSCSI.
 packages_test+=(samba 'samba-vfs-modules|samba' samba-testsuite smbclient python3-impacket iproute2

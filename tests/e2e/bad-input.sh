@@ -5,7 +5,7 @@
 # test: timeout=300
 . "$(dirname "$0")/lib.sh"
 DEADLINE=20
-need mkfs.xfs pvcreate mkswap sfdisk
+need mkfs.xfs mkfs.btrfs pvcreate mkswap sfdisk debugfs
 
 USAGE=1 UNSAFE=2 INVALID=3 IO=4
 new_dir export
@@ -144,6 +144,51 @@ image=$IMAGE
 new_loop "$image" --read-only
 refused $UNSAFE 'write-protected|read-only' "$LOOP" "$at"
 serves -o ro "$LOOP"
+
+note "an image on a file system that is mounted read-only"
+new_ext4 64M
+new_dir holder
+holder=$LOOP
+mount_at "$holder" "$DIR"
+truncate -s 16M "$DIR/disk.img"
+mke2fs -q -F -t ext4 "$DIR/disk.img"
+umount "$DIR"
+mount_at "$holder" "$DIR" -o ro
+refused $UNSAFE 'mounted read-only.*-o ro.*cow' "$DIR/disk.img" "$at"
+serves -o ro "$DIR/disk.img"
+serves -o "cow=$SCRATCH/overlay" "$DIR/disk.img"
+umount "$DIR"
+
+note "what cannot be used, or not by all"
+new_ext4 64M
+head -c 48M "$IMAGE" >"$SCRATCH/cut.img"
+refused $UNSAFE '64 MiB.*48 MiB.*size back' "$SCRATCH/cut.img" "$at"
+serves -o allow_errors,ro "$SCRATCH/cut.img"
+new_disk 16M
+journal=$LOOP
+mke2fs -q -F -b 4096 -O journal_dev "$journal"
+refused $UNSAFE 'external ext4 journal' "$journal" "$at"
+new_disk 64M
+mke2fs -q -F -t ext4 -b 4096 -J "device=$journal" "$LOOP"
+serves "$LOOP"
+expect_grep 'warning: .*journal is on another device' "$SERVE_LOG"
+debugfs -w -R 'feature needs_recovery' "$LOOP" >/dev/null 2>&1
+refused $UNSAFE 'journal is on another device.*mount it here once' "$LOOP" "$at"
+new_ext4 64M -O casefold -E encoding=utf8
+serves "$LOOP"
+expect_grep "warning: .*WSL.* cannot mount: casefold" "$SERVE_LOG"
+new_disk 64M
+mke2fs -q -F -t ext4 -b 65536 "$LOOP" 2>/dev/null
+serves "$LOOP"
+expect_grep 'warning: .*65536 bytes.*larger than a page' "$SERVE_LOG"
+new_disk 128M
+first=$LOOP
+new_disk 128M
+mkfs.btrfs -q -f -d single -m raid1 "$first" "$LOOP"
+refused $UNSAFE 'one of 2 devices of a btrfs' "$first" "$at"
+new_disk 128M
+mkfs.btrfs -q -f "$LOOP"
+serves "$LOOP"
 
 note "in use: mounted, here and in another namespace; with another vhdxfs"
 new_dir mnt

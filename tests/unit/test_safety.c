@@ -16,7 +16,11 @@ struct sample {
     const char *type, *usage, *uuid, *part_uuid, *table, *mounted;
     uint64_t size;
     uint32_t sector;
-    bool no_size, ambiguous, errors, recovery, protected, ext;
+    bool no_size, ambiguous, errors, recovery, protected, ext, external, image;
+    uint64_t ext_size; /* 0: that of the device */
+    uint32_t ext_block;
+    uint64_t devices;
+    const char *beyond_wsl;
     bool read_only, allow_errors; /* policy */
     int code;                     /* EXIT_FINE: may be served */
     const char *word;             /* in the refusal, or in a warning */
@@ -68,6 +72,28 @@ static const struct sample samples[] = {
     {EXT4, .errors = true, .recovery = true, .allow_errors = true, .warnings = 2},
     {EXT4, .protected = true, .code = EXIT_UNSAFE, .word = "-o ro"},
     {EXT4, .protected = true, .read_only = true},
+    {EXT4, .protected = true, .image = true, .code = EXIT_UNSAFE, .word = "mounted read-only"},
+    {EXT4, .protected = true, .image = true, .read_only = true},
+
+    /* what is on it cannot be used, or not by all */
+    {EXT4, .ext_size = GIB + 4096, .code = EXIT_UNSAFE, .word = "size back"},
+    {EXT4, .ext_size = GIB + 4096, .code = EXIT_UNSAFE, .read_only = true},
+    {EXT4, .ext_size = GIB + 4096, .allow_errors = true, .warnings = 1, .word = "larger"},
+    {EXT4, .ext_size = GIB - 4096},
+    {EXT4, .external = true, .warnings = 1, .word = "another device"},
+    {EXT4, .external = true, .recovery = true, .code = EXIT_UNSAFE, .word = "mount it here once"},
+    {EXT4, .external = true, .recovery = true, .mounted = "/mnt", .warnings = 1},
+    {EXT4, .beyond_wsl = "casefold", .warnings = 1, .word = "casefold"},
+    {EXT4, .ext_block = 65536, .warnings = 1, .word = "65536"},
+    {EXT4, .errors = true, .allow_errors = true, .ext_size = 2 * GIB, .recovery = true,
+     .beyond_wsl = "casefold, verity", .ext_block = 65536, .warnings = 5},
+    {.type = "btrfs", .usage = "filesystem", .uuid = "u", .devices = 1, .warnings = 1},
+    {.type = "btrfs",
+     .usage = "filesystem",
+     .uuid = "u",
+     .devices = 2,
+     .code = EXIT_UNSAFE,
+     .word = "one of 2 devices"},
 
     /* sizes */
     {EXT4, .no_size = true, .code = EXIT_INVALID_IMAGE, .word = "zero"},
@@ -86,7 +112,7 @@ static void set(char *field, size_t size, const char *value)
 
 static struct facts facts_of(const struct sample *s)
 {
-    struct facts f = {.is_block = true,
+    struct facts f = {.is_block = !s->image,
                       .size = s->no_size ? 0
                               : s->size  ? s->size
                                          : GIB,
@@ -97,7 +123,13 @@ static struct facts facts_of(const struct sample *s)
                       .partitions = s->partitions,
                       .has_errors = s->errors,
                       .needs_recovery = s->recovery,
+                      .external_journal = s->external,
+                      .ext_block = s->ext_block ? s->ext_block : 4096,
+                      .devices = s->devices,
                       .write_protected = s->protected};
+
+    f.ext_size = s->ext_size ? s->ext_size : f.size;
+    set(f.beyond_wsl, sizeof(f.beyond_wsl), s->beyond_wsl);
 
     set(f.path, sizeof(f.path), PATH);
     set(f.type, sizeof(f.type), s->type);
