@@ -297,13 +297,16 @@ static int zero_image(struct datapath *path, const struct piece *p, bool discard
     return err;
 }
 
-/* Nothing of a request is done when a part of it cannot be. */
+/*
+ * Nothing of a request is done when a part of it cannot be. Not -EOPNOTSUPP: a loop device on the
+ * file would take that for the whole file's answer, and never discard again.
+ */
 static int refuse_zero(const struct datapath *path, uint64_t offset, uint64_t end)
 {
     for (struct piece p; offset < end; offset += p.length) {
         p = next_piece(path->map, offset, end);
         if (p.kind == EXTENT_META || p.kind == EXTENT_BAT)
-            return -EOPNOTSUPP;
+            return -EPERM;
     }
     return 0;
 }

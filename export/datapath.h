@@ -33,7 +33,7 @@ int datapath_read(struct datapath *path, void *data, size_t length, uint64_t off
 int datapath_write(struct datapath *path, const void *data, size_t length, uint64_t offset);
 
 /*
- * Makes the range read as zeros. -EOPNOTSUPP, with nothing done, when it touches
+ * Makes the range read as zeros. -EPERM, with nothing done, when it touches
  * metadata or BAT: those have no blocks to give back.
  */
 int datapath_zero(struct datapath *path, uint64_t offset, uint64_t length, bool discard);

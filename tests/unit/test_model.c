@@ -300,7 +300,7 @@ static void oracle_zero(struct model *m, struct op *op)
     if (!range_inside(op->offset, op->length, m->size)) {
         op->err = -ENOSPC;
     } else if (op->length && op->offset < m->P) {
-        op->err = -EOPNOTSUPP;
+        op->err = -EPERM;
     } else if (disk_part(m, op->offset, op->offset + op->length, &at, &length)) {
         op->err = oracle_passes(m, NULL, at, length) ? 0 : -EIO;
         if (!op->err)
