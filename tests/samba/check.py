@@ -184,7 +184,7 @@ def check_refusals():
     refused("an MBR over the file system", "IO_DEVICE_ERROR", h.write, payload, b"\0" * 510 + b"\x55\xaa")
     refused("zeros over the superblock", "IO_DEVICE_ERROR", h.write, payload + 1024, b"\0" * 1024)
     refused("zero data over the head of the disk", "IO_DEVICE_ERROR|UNEXPECTED_IO_ERROR", h.zero, payload, payload + MIB)
-    refused("zero data in the metadata", "NOT_SUPPORTED", h.zero, MIB, 2 * MIB)
+    refused("zero data in the metadata", "ACCESS_DENIED", h.zero, MIB, 2 * MIB)
     h.close()
     for name, disposition in (("supersede", SUPERSEDE), ("overwrite", OVERWRITE), ("overwrite or create", OVERWRITE_IF)):
         refused("open: " + name, "ACCESS_DENIED", c.open, NAME, READ_WRITE, 7, disposition)
