@@ -274,5 +274,8 @@ void claim_release(struct claim *claim)
     if (err)
         log_warning("%s: cannot flush its cache: %s", claim->facts.path, strerror(-err));
     claim->footprint = footprint_of(&claim->backing);
+    /* The lock goes now, whoever in the kernel still has the file for a moment. */
+    if (!claim->facts.is_block)
+        fcntl(claim->backing.fd, F_OFD_SETLK, &(struct flock){.l_type = F_UNLCK});
     backing_close(&claim->backing);
 }
