@@ -171,8 +171,8 @@ touch "$export_dir/:"
 rm "$export_dir/:"
 getfattr -n user.a "$VHDX" >/dev/null || fail "a file named : takes the VHDX's attributes along"
 ! mv "$VHDX" "$export_dir/"$'x\nvhdxfs: forged' 2>/dev/null || fail "renamed"
-! grep -q '^vhdxfs: forged' "$SERVE_LOG" || fail "a client makes lines of the log"
 stop_serving
+! grep -q '^vhdxfs: forged' "$SERVE_LOG" || fail "a client makes lines of the log"
 
 note "read-only: shown, not changed"
 serve -o ro "$disk" "$export_dir"

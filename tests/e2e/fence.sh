@@ -77,6 +77,7 @@ for i in {1..150}; do echo "$i" >"$SCRATCH/ntfs/file$i"; done
 unmount "$SCRATCH/ntfs"
 rewrite
 [[ $(sha256sum <"$PART") == "$sum" ]] || fail "the partition has changed"
+log_caught_up
 ! grep -q 'fence' "$SERVE_LOG" || fail "the fence closed: $(cat "$SERVE_LOG")"
 
 note "deleted by somebody who may: the fence closes, also for those clusters' next owner"

@@ -124,9 +124,9 @@ expect_equal() {
     [[ $2 == "$3" ]] || fail "$1: got '$2', expected '$3'"
 }
 
-# expect_grep PATTERN FILE
+# expect_grep PATTERN FILE: waits for it, since a thread of the daemon's own writes its log.
 expect_grep() {
-    grep -Eqi -- "$1" "$2" || {
+    wait_until "$DEADLINE" grep -Eqi -- "$1" "$2" || {
         cat "$2"
         fail "no /$1/ in $2"
     }
@@ -309,6 +309,18 @@ kill_serving() {
     wait "$1" 2>/dev/null
     unmounted "$2" || umount --lazy "$2"
 }
+
+# log_caught_up: returns when all that was logged before is in SERVE_LOG, for who looks for what must not be there.
+log_caught_up() {
+    local before
+    before=$(deletions)
+    ! rm -f "$VHDX" 2>/dev/null || fail "$VHDX was deleted"
+    wait_until "$DEADLINE" more_than "$before" deletions || fail "a refusal was not logged"
+}
+deletions() { grep -c 'refused to delete' "$SERVE_LOG" || true; }
+
+# more_than NUMBER COMMAND: COMMAND prints a greater one; for wait_until.
+more_than() { (($($2) > $1)); }
 
 # serving_threads: how many threads the daemon has, beside the one that writes the log.
 serving_threads() { grep -Lx vhdxfs-log "/proc/$SERVE_PID/task"/*/comm | wc -l; }

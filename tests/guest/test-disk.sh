@@ -118,6 +118,7 @@ guest disk --disk "$DISK" -- "$P" 20
 note "$(cat "$SCRATCH/out")"
 check_volume "$DISK"
 wait_until "$DEADLINE" device_free "$PART"
+log_caught_up
 ! grep -q fence "$SERVE_LOG" || fail "the fence has closed"
 check_data virtio 20
 

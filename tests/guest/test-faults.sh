@@ -64,7 +64,14 @@ put() {
     page "$text" | dd of="$vhdx" bs=4096 seek="$at" oflag=seek_bytes conv=notrunc,fsync iflag=fullblock "$@" 2>/tmp/dd
 }
 get() { dd if="$1" bs=4096 skip="$2" count=1 iflag=skip_bytes,direct 2>/tmp/dd.get | tr -d '\0' | tr -s ' ' | sed 's/ $//'; }
-logged() { grep -qEi "$1" "$log" || fail "no /$1/ in the log"; }
+logged() { # PATTERN: waits for it, since a thread of its own writes the log
+    local i
+    for ((i = 0; i < 200; i++)); do
+        grep -qEi "$1" "$log" && return 0
+        sleep 0.05
+    done
+    fail "no /$1/ in the log"
+}
 refused() { # WHAT COMMAND...: must fail with EIO
     local what=$1
     shift
@@ -229,7 +236,7 @@ done
 [[ -e /dev/mapper/part ]] || fail "the partition was not given back"
 ! cat "$vhdx" 2>/tmp/dd >/dev/null || fail "opened what device-mapper holds"
 grep -q 'busy' /tmp/dd || fail "another error than EBUSY: $(cat /tmp/dd)"
-grep -E '\bpart\b|dm-[0-9]' "$log" || fail "the log does not name the holder"
+logged '\bpart\b|dm-[0-9]' # the holder
 dmsetup remove part
 head -c 8 "$vhdx" | grep -q vhdxfile
 stop

@@ -30,8 +30,8 @@ END
 sync "$LOOP"
 free_loop "$LOOP"
 wait_until "$DEADLINE" device_free "$disk"
-expect_equal "refusals" "$(grep -i refused "$SERVE_LOG" || true)" ""
 stop_serving
+expect_equal "refusals" "$(grep -i refused "$SERVE_LOG" || true)" ""
 dumpe2fs -h "$disk" >"$SCRATCH/header" 2>/dev/null
 expect_grep '^Block count: +1024000$' "$SCRATCH/header"
 expect_grep 'meta_bg' "$SCRATCH/header"
